@@ -1,0 +1,25 @@
+// How vitest runs the suite, on Node and on Deno.
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+
+export default defineConfig({
+  root,
+  cacheDir: "node_modules/.cache/vite",
+  resolve: {
+    // Tests import ../src; the examples they run import the package by name. Both must get the same modules.
+    alias: [
+      { find: /^handspan$/, replacement: `${root}src/index.ts` },
+      { find: /^handspan\/(.+)$/, replacement: `${root}src/$1.ts` }
+    ]
+  },
+  test: {
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    exclude: ["test/ci/**"],
+    typecheck: { include: ["test/**/*.test-d.ts"], checker: "tsc" },
+    reporters: ["dot"],
+    // Node and Deno run side by side on small machines.
+    maxWorkers: 2
+  }
+})
