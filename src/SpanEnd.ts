@@ -1,0 +1,131 @@
+/**
+ * What an Exit says about the span it ends: status, attributes and exception events, as values that keep nothing of the
+ * program alive. Whoever records spans asks here, so that all of them tell the same story; times are theirs.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { EventName, Key } from "./Conventions.ts"
+import type { Attributes, SpanStatus } from "./SpanRecord.ts"
+
+/**
+ * How a span ended.
+ *
+ * @since 0.1.0
+ */
+export interface SpanEnd {
+  readonly status: SpanStatus
+  /** To be set on the span. */
+  readonly attributes: Attributes
+  /** One exception event for each failure and defect, at the time of the span's end. */
+  readonly events: ReadonlyArray<{ readonly name: string; readonly attributes: Attributes }>
+}
+
+/**
+ * Bounds on what a failure may write, each in its unit.
+ *
+ * @since 0.1.0
+ */
+export interface Limits {
+  /** Characters of a type, a message or a stack trace. Default: 8192. */
+  readonly textLength?: number | undefined
+  /** Exception events of one span. Default: 8. */
+  readonly exceptions?: number | undefined
+  /** How many causes of a cause are told in a stack trace. Default: 4. */
+  readonly causes?: number | undefined
+}
+
+/**
+ * The `error.type` of failures that have no name (OpenTelemetry's fallback value).
+ *
+ * @since 0.1.0
+ */
+export const otherError = "_OTHER"
+
+/**
+ * Reads how a span ended from the Exit of its work.
+ *
+ * **Details**: success is `ok`. Interruption alone is `unset` with `handspan.interrupted`. Of several failures the first
+ * decides status and `error.type` (an error's `_tag`, else its `name`), and each has an exception event. Of an error
+ * object only `_tag`, `name`, `message`, `stack` and `cause` are ever read: its other fields may be anybody's secrets.
+ * The Exit's value is never touched. Never fails, also where reading the error throws.
+ *
+ * @example
+ * ```ts
+ * import { Exit } from "effect"
+ * import { SpanEnd } from "handspan"
+ *
+ * const end = SpanEnd.fromExit(Exit.fail({ _tag: "Denied", password: "hunter2" }))
+ * if (end.status.code !== "error" || end.status.message !== "error Denied") throw new Error("expected its tag alone")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const fromExit = (exit: Exit.Exit<unknown, unknown>, limits: Limits = {}): SpanEnd => {
+  if (Exit.isSuccess(exit)) return { status: { code: "ok" }, attributes: {}, events: [] }
+  if (Cause.hasInterruptsOnly(exit.cause)) {
+    return { status: { code: "unset" }, attributes: { [Key.interrupted]: true }, events: [] }
+  }
+  const exceptions = exit.cause.reasons
+    .filter((reason) => reason._tag !== "Interrupt")
+    .map((reason) => exceptionOf(reason._tag === "Fail" ? reason.error : reason.defect, limits))
+  const { message, type } = exceptions[0] ?? unknownException
+  return {
+    status: { code: "error", message },
+    attributes: { [Key.errorType]: type },
+    events: exceptions.slice(0, limits.exceptions ?? 8).map(({ message, stack, type }) => ({
+      name: EventName.exception,
+      attributes: {
+        [Key.exceptionType]: type,
+        [Key.exceptionMessage]: message,
+        ...(stack === undefined ? {} : { [Key.exceptionStacktrace]: stack })
+      }
+    }))
+  }
+}
+
+interface Exception {
+  readonly type: string
+  readonly message: string
+  readonly stack: string | undefined
+}
+
+const unknownException: Exception = { type: otherError, message: "error", stack: undefined }
+
+// Getters and proxies of foreign errors may throw, and a recorder must not.
+const exceptionOf = (error: unknown, limits: Limits): Exception =>
+  Result.getOrElse(
+    Result.try(() => {
+      const textLength = limits.textLength ?? 8192
+      const { message, type } = describe(error)
+      const stack = stackOf(error, limits.causes ?? 4)?.slice(0, textLength)
+      return { type: type.slice(0, textLength), message: message.slice(0, textLength), stack }
+    }),
+    () => unknownException
+  )
+
+const describe = (error: unknown): { readonly type: string; readonly message: string } => {
+  if (error === undefined || error === null) return unknownException
+  if (Redacted.isRedacted(error)) return { type: otherError, message: "error <redacted>" }
+  if (typeof error !== "object" && typeof error !== "function") return { type: otherError, message: String(error) }
+  const type = textOf(error, "_tag") ?? textOf(error, "name")
+  const message = textOf(error, "message") ?? (type === undefined ? "error" : `error ${type}`)
+  return { type: type ?? otherError, message }
+}
+
+// The engine wrote type and message on the first lines of a stack when the error was made.
+const stackOf = (error: unknown, causes: number): string | undefined => {
+  if (!(error instanceof Error)) return undefined
+  const stack = textOf(error, "stack")
+  if (stack === undefined || error.cause === undefined || causes <= 0) return stack
+  const { message, type } = describe(error.cause)
+  return `${stack}\nCaused by: ${stackOf(error.cause, causes - 1) ?? `${type}: ${message}`}`
+}
+
+const textOf = (error: object, key: string): string | undefined => {
+  const value = (error as Readonly<Record<string, unknown>>)[key]
+  return typeof value === "string" && value !== "" ? value : undefined
+}
