@@ -1,0 +1,209 @@
+/**
+ * How trace context and baggage cross a boundary: the contract between a format and a carrier, the W3C formats, and the
+ * two Effects that a boundary needs. The formats' grammar is `TraceContext`'s.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * What crosses a boundary.
+ *
+ * @since 0.1.0
+ */
+export interface Propagated {
+  /** The span that is to be the parent on the other side, `undefined` where none is running. */
+  readonly context: TraceContext.TraceContext | undefined
+  readonly baggage: TraceContext.Baggage
+}
+
+/**
+ * A format of trace context, baggage or both.
+ *
+ * **Rules**: names are compared without regard to case. `inject` sets no field for what is not there or not valid.
+ * `extract` leaves out what it does not find or cannot read. Neither ever throws.
+ *
+ * @since 0.1.0
+ */
+export interface Propagator {
+  /** The names it may set, in lower case. */
+  readonly fields: ReadonlyArray<string>
+  readonly inject: (propagated: Propagated, set: (name: string, value: string) => void) => void
+  /** `get` gives each value that the carrier has under a name, in their order. */
+  readonly extract: (get: (name: string) => ReadonlyArray<string>) => Partial<Propagated>
+}
+
+/**
+ * What bears headers: a plain record, or pairs as a Map, a Fetch `Headers` or an array has them.
+ *
+ * @since 0.1.0
+ */
+export type Carrier =
+  | Iterable<readonly [name: string, value: string | ReadonlyArray<string> | undefined]>
+  | { readonly [name: string]: string | ReadonlyArray<string> | undefined }
+
+/**
+ * W3C Trace Context: `traceparent` and `tracestate`.
+ *
+ * **Details**: an invalid or repeated `traceparent` counts as none, and then `tracestate` is not read (§4.3).
+ *
+ * @since 0.1.0
+ */
+export const traceContext: Propagator = {
+  fields: ["traceparent", "tracestate"],
+  inject: ({ context }, set) => {
+    if (context === undefined) return
+    if (!TraceContext.isTraceId(context.traceId) || !TraceContext.isSpanId(context.spanId)) return
+    set("traceparent", TraceContext.formatTraceparent(context))
+    const traceState = TraceContext.parseTraceState(context.traceState)
+    if (traceState !== "") set("tracestate", traceState)
+  },
+  extract: (get) => {
+    const [header, ...others] = get("traceparent")
+    const context = header === undefined || others.length > 0 ? undefined : TraceContext.parseTraceparent(header)
+    if (context === undefined) return {}
+    return { context: { ...context, traceState: TraceContext.parseTraceState(get("tracestate")) } }
+  }
+}
+
+/**
+ * W3C Baggage: `baggage`.
+ *
+ * @since 0.1.0
+ */
+export const baggage: Propagator = {
+  fields: ["baggage"],
+  inject: ({ baggage }, set) => {
+    const header = TraceContext.formatBaggage(baggage)
+    if (header !== "") set("baggage", header)
+  },
+  extract: (get) => {
+    const baggage = TraceContext.parseBaggage(get("baggage"))
+    return baggage.size === 0 ? {} : { baggage }
+  }
+}
+
+/**
+ * Makes one propagator of several, which injects with each and extracts with each, in their order.
+ *
+ * **Details**: what a later one finds counts, what it does not find leaves an earlier one's find alone.
+ *
+ * @since 0.1.0
+ */
+export const composite = (...propagators: ReadonlyArray<Propagator>): Propagator => ({
+  fields: [...new Set(propagators.flatMap((propagator) => propagator.fields))],
+  inject: (propagated, set) => propagators.forEach((propagator) => propagator.inject(propagated, set)),
+  extract: (get) =>
+    propagators.reduce<Partial<Propagated>>((found, propagator) => {
+      const { baggage = found.baggage, context = found.context } = propagator.extract(get)
+      return { ...(context && { context }), ...(baggage && { baggage }) }
+    }, {})
+})
+
+/**
+ * W3C Trace Context and W3C Baggage.
+ *
+ * @since 0.1.0
+ */
+export const w3c: Propagator = composite(traceContext, baggage)
+
+/**
+ * The propagator that boundaries use, `w3c` unless the program provides another.
+ *
+ * @since 0.1.0
+ */
+export const CurrentPropagator: Context.Reference<Propagator> = Context.Reference(
+  "handspan/Propagator/CurrentPropagator",
+  { defaultValue: () => w3c }
+)
+
+/**
+ * What the running fiber has to propagate.
+ *
+ * **Details**: spans that are off (their ids are not valid) or keep to themselves are passed over for the span above
+ * them, so switching tracing off in the middle does not tear a trace in two. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const current: Effect.Effect<Propagated> = Effect.map(
+  Effect.all([Effect.serviceOption(Tracer.ParentSpan), TraceContext.CurrentBaggage]),
+  ([span, baggage]) => ({ context: nearestContext(Option.getOrUndefined(span)), baggage })
+)
+
+const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceContext | undefined => {
+  for (let next = span; next !== undefined; next = next._tag === "Span" ? Option.getOrUndefined(next.parent) : undefined) {
+    const context = Context.get(next.annotations, Tracer.DisablePropagation) ? undefined : TraceContext.fromSpan(next)
+    if (context !== undefined) return context
+  }
+}
+
+/**
+ * Gives the headers that tell the other side of a boundary about the running span and the baggage, added to those of a
+ * carrier, which stays as it is.
+ *
+ * **Details**: header fields of the propagator that the carrier has already are left out, in any case, so that a
+ * forwarded request never claims its sender's span. Never fails.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Propagator, TraceContext } from "handspan"
+ *
+ * const headers = Effect.runSync(Effect.withSpan(Propagator.inject({ accept: "text/plain" }), "handoff"))
+ * if (TraceContext.parseTraceparent(headers["traceparent"] ?? "") === undefined) throw new Error("expected a traceparent")
+ * if (headers["accept"] !== "text/plain") throw new Error("expected the carrier's own headers")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const inject = (carrier: { readonly [name: string]: string } = {}): Effect.Effect<Record<string, string>> =>
+  Effect.map(Effect.all([CurrentPropagator, current]), ([propagator, propagated]) => {
+    const own = Object.entries(carrier).filter(([name]) => !propagator.fields.includes(name.toLowerCase()))
+    const headers = new Map(own)
+    propagator.inject(propagated, (name, value) => headers.set(name, value))
+    return Object.fromEntries(headers)
+  })
+
+/**
+ * Runs an effect as the continuation of what a carrier brought: its spans are children of the remote span, and the
+ * baggage is the carrier's.
+ *
+ * **Details**: without a valid parent in the carrier the effect keeps the parent that it has, and likewise its baggage.
+ * Never fails of itself.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Propagator } from "handspan"
+ *
+ * const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ * const program = Effect.withSpan(Effect.currentSpan, "handoff").pipe(Propagator.withRemoteParent({ traceparent }))
+ * if (Effect.runSync(program).traceId !== "0af7651916cd43dd8448eb211c80319c") throw new Error("expected the same trace")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const withRemoteParent =
+  (carrier: Carrier) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(CurrentPropagator, (propagator) => {
+      const { baggage, context } = propagator.extract((name) => valuesOf(carrier, name))
+      const continued = baggage === undefined
+        ? effect
+        : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage)
+      return context === undefined
+        ? continued
+        : Effect.provideService(continued, Tracer.ParentSpan, TraceContext.toExternalSpan(context))
+    })
+
+const valuesOf = (carrier: Carrier, name: string): ReadonlyArray<string> => {
+  const pairs = Symbol.iterator in carrier ? [...carrier] : Object.entries(carrier)
+  return pairs
+    .filter(([key]) => key.toLowerCase() === name)
+    .flatMap(([, value]) => value)
+    // Carriers come from outside: a message's header may be anything, whatever its type says.
+    .filter((value) => typeof value === "string")
+}
