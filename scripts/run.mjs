@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url"
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const inRoot = (/** @type {string[]} */ ...path) => join(root, ...path)
 const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "scripts/vitest.config.ts"]
+const folders = ["src", "test", "examples", "scripts"]
 
 /** @type {Record<string, (args: string[]) => { runtime: "node" | "deno", args: string[], needsDeno?: boolean }>} */
 const tasks = {
@@ -21,15 +22,24 @@ const tasks = {
   example: ([name, ...args]) => ({ runtime: "node", args: [exampleFile(name), ...args] }),
   "example:deno": ([name, ...args]) => {
     const file = exampleFile(name)
-    return { runtime: "deno", args: ["run", "--quiet", "--no-prompt", "--no-lock", ...denoPermissions(file), file, ...args] }
+    return {
+      runtime: "deno",
+      args: ["run", "--quiet", "--no-prompt", "--no-lock", ...denoPermissions(file), file, ...args]
+    }
   },
   test: (args) =>
     args.length > 0
-      ? { runtime: "node", args: [...vitest, ...(args.some((arg) => arg.includes("test-d")) ? ["--typecheck"] : []), ...args] }
-      : { runtime: "node", args: ["scripts/check.ts"], needsDeno: true },
-  ok: (args) => ({ runtime: "node", args: ["scripts/check-package.ts", ...args], needsDeno: true }),
+      ? {
+          runtime: "node",
+          args: [...vitest, ...(args.some((arg) => arg.includes("test-d")) ? ["--typecheck"] : []), ...args]
+        }
+      : { runtime: "node", args: ["scripts/check.ts", "test"], needsDeno: true },
+  ok: (args) => ({ runtime: "node", args: ["scripts/check.ts", "ok", ...args], needsDeno: true }),
   "ci-only": () => ({ runtime: "node", args: ["scripts/ci-only.ts"] }),
-  format: () => ({ runtime: "node", args: ["scripts/format.ts"] })
+  format: () => ({
+    runtime: "node",
+    args: ["node_modules/oxfmt/bin/oxfmt", "--config", "scripts/oxfmt.json", ...folders]
+  })
 }
 
 const [taskName = "", ...taskArguments] = process.argv.slice(2)
@@ -42,7 +52,7 @@ const plan = task(taskArguments)
 const node = findNode()
 const deno = plan.runtime === "deno" || plan.needsDeno ? findDeno() : undefined
 buildPackage()
-handOver(plan.runtime === "deno" ? /** @type {string} */ (deno) : node, plan.args)
+handOver(plan.runtime === "deno" && deno !== undefined ? deno : node, plan.args)
 
 /** @returns {never} */
 function fail(/** @type {string} */ message) {
@@ -61,9 +71,14 @@ function installDependencies() {
   const npmCli = process.env.npm_execpath?.endsWith("npm-cli.js") ? process.env.npm_execpath : undefined
   const [command, ...first] = npmCli === undefined ? ["npm"] : [process.execPath, npmCli]
   const args = [...first, "ci", "--loglevel=error", "--include=dev", "--include=optional", "--no-audit", "--no-fund"]
-  const result = spawnSync(command, args, { cwd: root, encoding: "utf8", shell: command === "npm" && process.platform === "win32" })
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    shell: command === "npm" && process.platform === "win32"
+  })
   if (result.error !== undefined) fail(`Cannot start npm: ${result.error.message}. Install npm, or put it on the PATH`)
-  if (result.status !== 0) fail(`${result.stdout}${result.stderr}\nCannot install the dependencies: see npm's output above`)
+  if (result.status !== 0)
+    fail(`${result.stdout}${result.stderr}\nCannot install the dependencies: see npm's output above`)
 }
 
 /** Compares what npm wrote down after installing with the lockfile: right also when npm was run by hand, or was interrupted. */
@@ -89,14 +104,18 @@ function findNode() {
     fromToolchain(`node-bin-${platform}`, join("bin", file)),
     Number.parseInt(process.versions.node, 10) >= 24 ? process.execPath : undefined
   ])
-  return found ?? fail(`Cannot find Node 24 for ${process.platform} ${process.arch}. Install Node 24 and run this again`)
+  return (
+    found ?? fail(`Cannot find Node 24 for ${process.platform} ${process.arch}. Install Node 24 and run this again`)
+  )
 }
 
 function findDeno() {
   const file = process.platform === "win32" ? "deno.exe" : "deno"
   const libc = process.platform === "linux" ? "-glibc" : ""
   const found = firstThatRuns([fromToolchain(`@deno/${process.platform}-${process.arch}${libc}`, file), file])
-  return found ?? fail(`Cannot find Deno for ${process.platform} ${process.arch}. Install Deno 2.9 and put it on the PATH`)
+  return (
+    found ?? fail(`Cannot find Deno for ${process.platform} ${process.arch}. Install Deno 2.9 and put it on the PATH`)
+  )
 }
 
 /** The file of a package that scripts/toolchain/package.json brings, if it is one of this platform. */
@@ -111,7 +130,9 @@ function fromToolchain(/** @type {string} */ packageName, /** @type {string} */ 
 
 /** Being there is not enough: a glibc binary does not start on Alpine. */
 function firstThatRuns(/** @type {(string | undefined)[]} */ candidates) {
-  return candidates.find((file) => file !== undefined && spawnSync(file, ["--version"], { stdio: "ignore" }).status === 0)
+  return candidates.find(
+    (file) => file !== undefined && spawnSync(file, ["--version"], { stdio: "ignore" }).status === 0
+  )
 }
 
 /**
@@ -120,9 +141,14 @@ function firstThatRuns(/** @type {(string | undefined)[]} */ candidates) {
  * a second task that builds at the same time, never sees half of one.
  */
 function buildPackage() {
-  const sources = readdirSync(inRoot("src"), { recursive: true, encoding: "utf8" }).map((path) => join("src", path))
-  const inputs = [...sources, "tsconfig.json", "scripts/tsconfig.build.json", "node_modules/typescript/package.json"]
-  const stamps = inputs.sort().map((path) => {
+  const sources = readdirSync(inRoot("src"), { recursive: true, encoding: "utf8" }).toSorted()
+  const inputs = [
+    ...sources.map((path) => join("src", path)),
+    "tsconfig.json",
+    "scripts/tsconfig.build.json",
+    "node_modules/typescript/package.json"
+  ]
+  const stamps = inputs.map((path) => {
     const stat = statSync(inRoot(path), { throwIfNoEntry: false })
     return [path, stat?.size, stat?.mtimeMs]
   })
@@ -160,8 +186,16 @@ function exampleFile(/** @type {string | undefined} */ name) {
 
 /** An example states what it needs from Deno in a comment near its top: `// deno: --allow-read=examples --allow-env`. */
 function denoPermissions(/** @type {string} */ file) {
-  const line = readFileSync(inRoot(file), "utf8").split("\n", 30).find((text) => text.startsWith("// deno:"))
-  return line === undefined ? [] : line.slice("// deno:".length).trim().split(/\s+/).filter((flag) => flag !== "")
+  const line = readFileSync(inRoot(file), "utf8")
+    .split("\n", 30)
+    .find((text) => text.startsWith("// deno:"))
+  return line === undefined
+    ? []
+    : line
+        .slice("// deno:".length)
+        .trim()
+        .split(/\s+/)
+        .filter((flag) => flag !== "")
 }
 
 function handOver(/** @type {string} */ command, /** @type {string[]} */ args) {

@@ -1,0 +1,101 @@
+// `npm test`: everything that must hold before a change is kept. Each step is one line of output.
+// `npm run ok` adds the package that people will install; `npm run ok -- --package-only` is what it adds.
+import { mkdtempSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { checkDocs } from "./check-docs.ts"
+import { checkExamples } from "./check-examples.ts"
+import { checkLayers } from "./check-layers.ts"
+import { packageSteps } from "./check-package.ts"
+import { run } from "./command.ts"
+import { fromFaults, fromTests, runSteps, type Step } from "./steps.ts"
+
+const folders = ["src", "test", "examples", "scripts"]
+const reports = mkdtempSync(join(tmpdir(), "handspan-check-"))
+
+const command = (name: string, args: readonly [string, ...Array<string>], remedy: string): Step => ({
+  name,
+  remedy,
+  run: async () => {
+    const { ok, output } = await run(args[0], args.slice(1))
+    return fromFaults(ok ? [] : [output])
+  }
+})
+
+const tool = (name: string, script: string, args: ReadonlyArray<string>, remedy: string) =>
+  command(name, [process.execPath, `node_modules/${script}`, ...args], remedy)
+
+const suite = (name: string, args: readonly [string, ...Array<string>]): Step => ({
+  name,
+  remedy: "Run one test file alone with: npm test -- test/NAME.test.ts",
+  run: async () => {
+    const report = join(reports, `${name}.json`)
+    const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "scripts/vitest.config.ts"]
+    const reporters = ["--reporter=dot", "--reporter=json", `--outputFile.json=${report}`]
+    const { ok, output } = await run(args[0], [...args.slice(1), ...vitest, ...reporters])
+    const { numPassedTests = 0, numFailedTests = 0 } = readJson(report)
+    return fromTests(ok, numPassedTests, numFailedTests, output)
+  }
+})
+
+/** A run that broke early has left no report: nothing in it was tested. */
+const readJson = (file: string): { readonly numPassedTests?: number; readonly numFailedTests?: number } => {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"))
+  } catch {
+    return {}
+  }
+}
+
+const documentedExamples: Step = {
+  name: "examples in docstrings and README",
+  remedy: "Mend the example, or what it is about. A block that cannot run alone starts with ```ts ignore",
+  run: async () => {
+    const { ok, output } = await run("deno", ["test", "-A", "--no-lock", "--doc", "src", "README.md"])
+    const summary = /(\d+) passed(?: \(.*?\))? \| (\d+) failed/.exec(output)
+    return fromTests(ok, Number(summary?.[1] ?? 0), Number(summary?.[2] ?? 0), output)
+  }
+}
+
+/** Long steps first, so that the two lanes end at about the same time. */
+const sourceSteps: ReadonlyArray<Step> = [
+  suite("tests on Node", [process.execPath]),
+  suite("tests on Deno", ["deno", "run", "-A", "--no-lock"]),
+  {
+    name: "examples on Node",
+    remedy: "Run it alone with: npm run example -- NAME",
+    run: () => checkExamples("example")
+  },
+  {
+    name: "examples on Deno",
+    remedy: "Run it alone with: npm run example:deno -- NAME. What it may do stands in its main.ts, after `// deno:`",
+    run: () => checkExamples("example:deno")
+  },
+  documentedExamples,
+  tool("types", "typescript/bin/tsc", ["--noEmit", "--pretty", "false"], "Mend the types; see npx tsc --noEmit"),
+  command("types on Deno", ["deno", "check", "--quiet", "src"], "Mend the types; Deno's TypeScript must agree too"),
+  tool(
+    "lint",
+    "oxlint/bin/oxlint",
+    ["--config", "scripts/oxlint.json", "--type-aware", ...folders],
+    "Mend the code. If a rule is wrong for this code base, turn it off in scripts/oxlint.json and say why"
+  ),
+  tool(
+    "Effect habits",
+    "@effect/tsgo/dist/effect-tsgo.cjs",
+    ["diagnostics", "--project", "tsconfig.json", "--strict", "--format", "text"],
+    "Mend the code; the name of the rule explains itself"
+  ),
+  tool("format", "oxfmt/bin/oxfmt", ["--config", "scripts/oxfmt.json", "--check", ...folders], "npm run format"),
+  {
+    name: "layers",
+    remedy: "The rows stand in scripts/check-layers.ts",
+    run: async () => fromFaults(await checkLayers())
+  },
+  { name: "docs", remedy: "Write what is missing", run: async () => fromFaults(await checkDocs()) }
+]
+
+const [task, option] = process.argv.slice(2)
+if (task === "test") await runSteps(sourceSteps)
+else if (option === "--package-only") await runSteps(packageSteps)
+else await runSteps([...sourceSteps, ...packageSteps])
