@@ -1,17 +1,14 @@
 // `npm test`: everything that must hold before a change is kept. Each step is one line of output.
 // `npm run ok` adds the package that people will install; `npm run ok -- --package-only` is what it adds.
-import { mkdtempSync, readFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { checkDocs } from "./check-docs.ts"
 import { checkExamples } from "./check-examples.ts"
 import { checkLayers } from "./check-layers.ts"
 import { packageSteps } from "./check-package.ts"
 import { run } from "./command.ts"
 import { fromFaults, fromTests, runSteps, type Step } from "./steps.ts"
+import { suite } from "./suite.ts"
 
 const folders = ["src", "test", "examples", "scripts"]
-const reports = mkdtempSync(join(tmpdir(), "handspan-check-"))
 
 const command = (name: string, args: readonly [string, ...Array<string>], remedy: string): Step => ({
   name,
@@ -25,28 +22,6 @@ const command = (name: string, args: readonly [string, ...Array<string>], remedy
 const tool = (name: string, script: string, args: ReadonlyArray<string>, remedy: string) =>
   command(name, [process.execPath, `node_modules/${script}`, ...args], remedy)
 
-const suite = (name: string, args: readonly [string, ...Array<string>]): Step => ({
-  name,
-  remedy: "Run one test file alone with: npm test -- test/NAME.test.ts",
-  run: async () => {
-    const report = join(reports, `${name}.json`)
-    const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "scripts/vitest.config.ts"]
-    const reporters = ["--reporter=dot", "--reporter=json", `--outputFile.json=${report}`]
-    const { ok, output } = await run(args[0], [...args.slice(1), ...vitest, ...reporters])
-    const { numPassedTests = 0, numFailedTests = 0 } = readJson(report)
-    return fromTests(ok, numPassedTests, numFailedTests, output)
-  }
-})
-
-/** A run that broke early has left no report: nothing in it was tested. */
-const readJson = (file: string): { readonly numPassedTests?: number; readonly numFailedTests?: number } => {
-  try {
-    return JSON.parse(readFileSync(file, "utf8"))
-  } catch {
-    return {}
-  }
-}
-
 const documentedExamples: Step = {
   name: "examples in docstrings and README",
   remedy: "Mend the example, or what it is about. A block that cannot run alone starts with ```ts ignore",
@@ -59,7 +34,7 @@ const documentedExamples: Step = {
 
 /** Long steps first, so that the two lanes end at about the same time. */
 const sourceSteps: ReadonlyArray<Step> = [
-  suite("tests on Node", [process.execPath]),
+  suite("tests on Node", [process.execPath], ["--typecheck"]),
   suite("tests on Deno", ["deno", "run", "-A", "--no-lock"]),
   {
     name: "examples on Node",

@@ -14,32 +14,29 @@ import { fileURLToPath } from "node:url"
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const inRoot = (/** @type {string[]} */ ...path) => join(root, ...path)
 const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "scripts/vitest.config.ts"]
-const folders = ["src", "test", "examples", "scripts"]
+const oxfmt = ["node_modules/oxfmt/bin/oxfmt", "--config", "scripts/oxfmt.json"]
+const denoFlags = ["--quiet", "--no-prompt", "--no-lock"]
+const isTypeTest = (/** @type {string} */ arg) => arg.includes(".test-d")
 
-/** @type {Record<string, (args: string[]) => { runtime: "node" | "deno", args: string[], needsDeno?: boolean }>} */
+/**
+ * What each task hands over to: a runtime and its arguments, or nothing when all is done once dist is built.
+ * @type {Record<string, (args: string[]) => { runtime: "node" | "deno", args: string[], alsoDeno?: boolean } | undefined>}
+ */
 const tasks = {
   start: (args) => tasks.example(["photo-agency", ...args]),
   example: ([name, ...args]) => ({ runtime: "node", args: [exampleFile(name), ...args] }),
   "example:deno": ([name, ...args]) => {
     const file = exampleFile(name)
-    return {
-      runtime: "deno",
-      args: ["run", "--quiet", "--no-prompt", "--no-lock", ...denoPermissions(file), file, ...args]
-    }
+    return { runtime: "deno", args: ["run", ...denoFlags, ...denoPermissions(file), file, ...args] }
   },
   test: (args) =>
-    args.length > 0
-      ? {
-          runtime: "node",
-          args: [...vitest, ...(args.some((arg) => arg.includes("test-d")) ? ["--typecheck"] : []), ...args]
-        }
-      : { runtime: "node", args: ["scripts/check.ts", "test"], needsDeno: true },
-  ok: (args) => ({ runtime: "node", args: ["scripts/check.ts", "ok", ...args], needsDeno: true }),
-  "ci-only": () => ({ runtime: "node", args: ["scripts/ci-only.ts"] }),
-  format: () => ({
-    runtime: "node",
-    args: ["node_modules/oxfmt/bin/oxfmt", "--config", "scripts/oxfmt.json", ...folders]
-  })
+    args.length === 0
+      ? { runtime: "node", args: ["scripts/check.ts", "test"], alsoDeno: true }
+      : { runtime: "node", args: [...vitest, ...(args.some(isTypeTest) ? ["--typecheck"] : []), ...args] },
+  ok: (args) => ({ runtime: "node", args: ["scripts/check.ts", "ok", ...args], alsoDeno: true }),
+  "ci-only": () => ({ runtime: "node", args: ["scripts/ci-only.ts"], alsoDeno: true }),
+  format: () => ({ runtime: "node", args: [...oxfmt, "src", "test", "examples", "scripts"] }),
+  build: () => undefined
 }
 
 const [taskName = "", ...taskArguments] = process.argv.slice(2)
@@ -50,9 +47,9 @@ process.chdir(root)
 installDependencies()
 const plan = task(taskArguments)
 const node = findNode()
-const deno = plan.runtime === "deno" || plan.needsDeno ? findDeno() : undefined
+const deno = plan?.runtime === "deno" || plan?.alsoDeno ? findDeno() : undefined
 buildPackage()
-handOver(plan.runtime === "deno" && deno !== undefined ? deno : node, plan.args)
+if (plan !== undefined) handOver(plan.runtime === "deno" && deno !== undefined ? deno : node, plan.args)
 
 /** @returns {never} */
 function fail(/** @type {string} */ message) {

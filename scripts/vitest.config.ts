@@ -16,8 +16,10 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    exclude: ["test/ci/**"],
-    typecheck: { include: ["test/**/*.test-d.ts"], checker: "tsc" },
+    // These read a folder that a clone does not have; scripts/ci-only.ts names it.
+    exclude: process.env["HANDSPAN_SHARED"] === undefined ? ["test/ci/**"] : [],
+    // Errors outside of type tests are for the step that checks all types.
+    typecheck: { include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
     reporters: ["dot"],
     // Node and Deno run side by side on small machines.
     maxWorkers: 2
