@@ -1,0 +1,170 @@
+/**
+ * What the text of an environment variable may be: parsers that say what they allow. Nothing here reads the environment;
+ * `Settings` does, and has the table of the variables.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+
+/**
+ * Reads the text of a variable, which is trimmed and not empty.
+ *
+ * @since 0.1.0
+ */
+export interface Parser<A> {
+  /** Completes "use …" in the message about a value that is not allowed. */
+  readonly allowed: string
+  /** Gives `undefined` for a value that is not allowed. Never throws. */
+  readonly parse: (text: string) => A | undefined
+  /** True where the text may hold a secret, so that messages must not repeat it. */
+  readonly secret?: boolean
+}
+
+/**
+ * Takes one of several names, in any case.
+ *
+ * @since 0.1.0
+ */
+export const oneOf = <const A extends string>(...names: ReadonlyArray<A>): Parser<A> => ({
+  allowed: `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
+  parse: (text) => names.find((name) => name === text.toLowerCase())
+})
+
+/**
+ * Takes true, 1, yes and on for `yes`, and false, 0, no and off for its opposite, in any case.
+ *
+ * @since 0.1.0
+ */
+export const flag = (yes: boolean): Parser<boolean> => ({
+  allowed: "true or false",
+  parse: (text) => (/^(true|1|yes|on)$/i.test(text) ? yes : /^(false|0|no|off)$/i.test(text) ? !yes : undefined)
+})
+
+/**
+ * Takes whole numbers from the least one up.
+ *
+ * @since 0.1.0
+ */
+export const integer = (least: number): Parser<number> => ({
+  allowed: `a whole number of at least ${least}`,
+  parse: (text) => (/^\d{1,15}$/.test(text) && Number(text) >= least ? Number(text) : undefined)
+})
+
+/**
+ * Takes whole numbers of milliseconds, as OpenTelemetry's variables have them.
+ *
+ * @since 0.1.0
+ */
+export const millis: Parser<Duration.Duration> = {
+  allowed: "a whole number of milliseconds",
+  parse: (text) => (/^\d{1,15}$/.test(text) ? Duration.millis(Number(text)) : undefined)
+}
+
+/**
+ * Takes durations with their unit, as Effect writes them.
+ *
+ * @since 0.1.0
+ */
+export const duration: Parser<Duration.Duration> = {
+  allowed: 'a duration such as "5 seconds"',
+  parse: (text) =>
+    /^\d+(\.\d+)? \w+$/.test(text) ? Option.getOrUndefined(Duration.fromInput(text as "5 seconds")) : undefined
+}
+
+/**
+ * Takes any text.
+ *
+ * @since 0.1.0
+ */
+export const anyText: Parser<string> = { allowed: "a text", parse: (text) => text }
+
+/**
+ * Reads an http or https URL, gives `undefined` for anything else.
+ *
+ * **Details**: a bare `host:port` is taken for `http://host:port`.
+ *
+ * @since 0.1.0
+ */
+export const httpUrl = (text: string): URL | undefined => {
+  const url = URL.parse(/^[\w.-]+:\d+(\/|$)/.test(text) ? `http://${text}` : text)
+  return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined
+}
+
+/**
+ * Makes the URL that takes traces of the base URL of an OTLP receiver, by the path rules of OpenTelemetry's
+ * `OTEL_EXPORTER_OTLP_ENDPOINT`; gives `undefined` for what is no http or https URL.
+ *
+ * **Details**: `/v1/traces` is added to the path unless it ends so already.
+ *
+ * @example
+ * ```ts
+ * import { Variable } from "handspan"
+ *
+ * if (Variable.tracesUrl("jaeger:4317") !== "http://jaeger:4317/v1/traces") throw new Error("wrong URL")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const tracesUrl = (base: string): string | undefined => {
+  const url = httpUrl(base)
+  if (url?.pathname.endsWith("/v1/traces") === false) url.pathname = url.pathname.replace(/\/*$/, "/v1/traces")
+  return url?.href
+}
+
+const urlAllowed = "an http:// or https:// URL"
+
+/**
+ * Takes the URL of an OTLP receiver for traces, as it is.
+ *
+ * @since 0.1.0
+ */
+export const endpoint: Parser<string> = { allowed: urlAllowed, parse: (text) => httpUrl(text)?.href }
+
+/**
+ * Takes the base URL of an OTLP receiver, gives its URL for traces.
+ *
+ * @since 0.1.0
+ */
+export const baseEndpoint: Parser<string> = { allowed: urlAllowed, parse: tracesUrl }
+
+/**
+ * Takes lists of `name=value` with commas between, the values percent-encoded (OpenTelemetry Resource SDK §Specifying
+ * resource information via an environment variable).
+ *
+ * @since 0.1.0
+ */
+export const pairs: Parser<Readonly<Record<string, string>>> = {
+  allowed: "a list such as name=value,name=value",
+  parse: (text) => {
+    const entries: Array<readonly [string, string]> = []
+    for (const pair of text.split(",")) {
+      if (pair.trim() === "") continue
+      const equals = pair.indexOf("=")
+      const name = pair.slice(0, Math.max(equals, 0)).trim()
+      const value = Result.try(() => decodeURIComponent(pair.slice(equals + 1).trim()))
+      if (name === "" || Result.isFailure(value)) return undefined
+      entries.push([name, value.success])
+    }
+    return Object.fromEntries(entries)
+  }
+}
+
+/**
+ * Takes lists of headers, written as `pairs` are (OTLP Exporter §Specifying headers via environment variables).
+ *
+ * @since 0.1.0
+ */
+export const headers: Parser<Readonly<Record<string, Redacted.Redacted>>> = {
+  allowed: pairs.allowed,
+  secret: true,
+  parse: (text) => {
+    const entries = Object.entries(pairs.parse(text) ?? { "": "" })
+    const sendable = entries.every(
+      ([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && /^[\t\x20-\x7e]*$/.test(value)
+    )
+    return sendable ? Object.fromEntries(entries.map(([name, value]) => [name, Redacted.make(value)])) : undefined
+  }
+}

@@ -1,0 +1,290 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as fc from "fast-check"
+import * as Settings from "../src/Settings.ts"
+import * as Deno from "./deno.ts"
+
+const read = (record: Record<string, string | undefined>, code?: Partial<Settings.Values>) =>
+  Result.getOrThrow(Settings.fromRecord(record, code))
+
+const messageOf = (record: Record<string, string>) =>
+  Result.match(Settings.fromRecord(record), { onFailure: (error) => error.message, onSuccess: () => "no error" })
+
+const exporterFor = (record: Record<string, string>) => read(record).exporters
+
+const setting = <A>(value: A, source: string) => ({ value, source })
+
+describe("fromRecord", () => {
+  it("fromRecord() of nothing gives the defaults", () => {
+    const { notices, ...settings } = read({ HANDSPAN_EXPORTER: "", OTEL_SERVICE_NAME: "  ", ENVIRONMENT: undefined })
+    assert.deepStrictEqual(notices, [])
+    assert.deepStrictEqual(
+      settings,
+      Object.fromEntries(
+        Object.entries(Settings.table).map(([name, row]) => [name, setting(row.default, "default")])
+      ) as unknown as typeof settings
+    )
+    assert.deepStrictEqual(settings.exporters.value, ["console"])
+  })
+
+  it.each<[ReadonlyArray<readonly [name: string, text: string]>, keyof Settings.Values, ReadonlyArray<unknown>]>([
+    [
+      [
+        ["HANDSPAN_ENABLED", "1"],
+        ["OTEL_SDK_DISABLED", "true"],
+        ["TRACING_ENABLED", "on"],
+        ["ENABLE_TRACING", "No"],
+        ["LOOM_TELEMETRY_AUTO", "0"]
+      ],
+      "enabled",
+      [true, false, true, false, false]
+    ],
+    [
+      [
+        ["HANDSPAN_EXPORTER", "none"],
+        ["OTEL_TRACES_EXPORTER", "otlp, Console,otlp"],
+        ["TRACING_EXPORTER", "in_memory"]
+      ],
+      "exporters",
+      [["none"], ["otlp", "console"], ["in_memory"]]
+    ],
+    [
+      [
+        ["HANDSPAN_OTLP_ENDPOINT", "https://a"],
+        ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b/as/it/is"],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://c/otlp/"],
+        ["OTLP_ENDPOINT", "http://localhost:4317"],
+        ["TRACING_OTLP_ENDPOINT", "http://d/v1/traces"],
+        ["JAEGER_ENDPOINT", "jaeger:4317"]
+      ],
+      "otlpEndpoint",
+      [
+        "https://a/v1/traces",
+        "http://b/as/it/is",
+        "http://c/otlp/v1/traces",
+        "http://localhost:4317/v1/traces",
+        "http://d/v1/traces",
+        "http://jaeger:4317/v1/traces"
+      ]
+    ],
+    [
+      [
+        ["HANDSPAN_OTLP_PROTOCOL", "grpc"],
+        ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"],
+        ["OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"]
+      ],
+      "otlpProtocol",
+      ["grpc", "http/protobuf", "http/json"]
+    ],
+    [
+      [
+        ["HANDSPAN_SERVICE_NAME", "a"],
+        ["OTEL_SERVICE_NAME", "b"],
+        ["OTEL_RESOURCE_ATTRIBUTES", "service.name=c%20d"]
+      ],
+      "serviceName",
+      ["a", "b", "c d"]
+    ],
+    [
+      [
+        ["HANDSPAN_ENVIRONMENT", "a"],
+        ["OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=b"],
+        ["ENVIRONMENT", "c"]
+      ],
+      "environment",
+      ["a", "b", "c"]
+    ],
+    [
+      [
+        ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1500"],
+        ["OTEL_EXPORTER_OTLP_TIMEOUT", "0"]
+      ],
+      "otlpTimeout",
+      [Duration.millis(1500), Duration.millis(0)]
+    ],
+    [[["HANDSPAN_SHUTDOWN_TIMEOUT", "1.5 seconds"]], "shutdownTimeout", [Duration.millis(1500)]],
+    [
+      [
+        ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "0"],
+        ["OTEL_ATTRIBUTE_COUNT_LIMIT", "7"]
+      ],
+      "spanAttributeCount",
+      [0, 7]
+    ]
+  ])("fromRecord() lets the first of %j count, and each of them", (variables, field, values) => {
+    for (const index of variables.keys()) {
+      const settings = read(Object.fromEntries(variables.slice(index).toReversed()))
+      assert.deepStrictEqual<unknown>(settings[field], setting(values[index], variables[index]![0]))
+    }
+  })
+
+  it("fromRecord() lets code count most, and does not look at what it outweighs", () => {
+    const record = { HANDSPAN_EXPORTER: "consle", OTEL_TRACES_EXPORTER: "zipkin", OTEL_SERVICE_NAME: "a" }
+    const settings = read(record, { exporters: ["otlp", "console"], serviceName: "b", enabled: false })
+    assert.deepStrictEqual(
+      [settings.exporters, settings.serviceName, settings.enabled],
+      [setting(["otlp", "console"], "code"), setting("b", "code"), setting(false, "code")]
+    )
+    assert.deepStrictEqual(read({ HANDSPAN_EXPORTER: "none", OTEL_TRACES_EXPORTER: "zipkin" }).exporters.value, [
+      "none"
+    ])
+  })
+
+  it("fromRecord() reports all that is not allowed at once, a line each", () => {
+    assert.strictEqual(
+      messageOf({
+        HANDSPAN_EXPORTER: "consle",
+        TRACING_ENABLED: "maybe",
+        HANDSPAN_CONSOLE_FORMAT: "yaml",
+        OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x",
+        OTEL_EXPORTER_OTLP_PROTOCOL: "http/xml",
+        OTEL_EXPORTER_OTLP_HEADERS: "api-key=hunter2,x",
+        OTEL_BSP_SCHEDULE_DELAY: "-1",
+        OTEL_BSP_MAX_QUEUE_SIZE: "0",
+        OTEL_SPAN_LINK_COUNT_LIMIT: "1e3",
+        OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz",
+        HANDSPAN_SHUTDOWN_TIMEOUT: "500"
+      }),
+      [
+        'TRACING_ENABLED: "maybe" is not allowed: use true or false',
+        'HANDSPAN_EXPORTER: "consle" is not allowed: use console, otlp, in_memory or none',
+        'HANDSPAN_CONSOLE_FORMAT: "yaml" is not allowed: use pretty, line, trace, continuum or json',
+        'OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x" is not allowed: use an http:// or https:// URL',
+        'OTEL_EXPORTER_OTLP_PROTOCOL: "http/xml" is not allowed: use http/json, http/protobuf or grpc',
+        'OTEL_EXPORTER_OTLP_HEADERS: "<redacted>" is not allowed: use a list such as name=value,name=value',
+        'OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz" is not allowed: use a list such as name=value,name=value',
+        'HANDSPAN_SHUTDOWN_TIMEOUT: "500" is not allowed: use a duration such as "5 seconds"',
+        'OTEL_BSP_SCHEDULE_DELAY: "-1" is not allowed: use a whole number of milliseconds',
+        'OTEL_BSP_MAX_QUEUE_SIZE: "0" is not allowed: use a whole number of at least 1',
+        'OTEL_SPAN_LINK_COUNT_LIMIT: "1e3" is not allowed: use a whole number of at least 0'
+      ].join("\n")
+    )
+    assert.match(messageOf({ HANDSPAN_EXPORTER: "console,none" }), /^HANDSPAN_EXPORTER: "console,none" is not allowed/)
+  })
+
+  it("fromRecord() without an exporter takes otlp for a deployed program, console for a person", () => {
+    assert.deepStrictEqual(exporterFor({ ENVIRONMENT: "production" }), setting(["otlp"], "default"))
+    assert.deepStrictEqual(exporterFor({ ENVIRONMENT: "development" }), setting(["console"], "default"))
+    assert.deepStrictEqual(exporterFor({ OTLP_ENDPOINT: "http://x" }), setting(["otlp"], "default"))
+    assert.deepStrictEqual(
+      exporterFor({ ENVIRONMENT: "development", OTLP_ENDPOINT: "http://x" }),
+      setting(["otlp"], "default")
+    )
+    assert.deepStrictEqual(
+      exporterFor({ ENVIRONMENT: "production", TRACING_EXPORTER: "console" }),
+      setting(["console"], "TRACING_EXPORTER")
+    )
+  })
+
+  it("fromRecord() takes jaeger for OTLP to the Jaeger host, and says so", () => {
+    const record = { TRACING_EXPORTER: "Jaeger,console", TRACING_JAEGER_HOST: "jaeger", TRACING_JAEGER_PORT: "6831" }
+    const settings = read(record)
+    assert.deepStrictEqual(
+      [settings.exporters, settings.otlpEndpoint, settings.notices],
+      [
+        setting(["otlp", "console"], "TRACING_EXPORTER"),
+        setting("http://jaeger:4318/v1/traces", "TRACING_EXPORTER"),
+        ["TRACING_EXPORTER: Jaeger takes OTLP and no longer has the UDP agent: spans go to http://jaeger:4318 by OTLP"]
+      ]
+    )
+    assert.strictEqual(
+      read({ ...record, TRACING_JAEGER_PORT: "4317" }).otlpEndpoint.value,
+      "http://jaeger:4317/v1/traces"
+    )
+    const explicit = read({ ...record, OTLP_ENDPOINT: "http://collector" })
+    assert.deepStrictEqual(explicit.otlpEndpoint, setting("http://collector/v1/traces", "OTLP_ENDPOINT"))
+    assert.deepStrictEqual(explicit.notices, [])
+  })
+
+  it("fromRecord() keeps headers as secrets", () => {
+    const { otlpHeaders } = read({ OTEL_EXPORTER_OTLP_HEADERS: "Authorization=Bearer%20abc==, x-team = a " })
+    assert.notInclude(JSON.stringify(otlpHeaders), "abc")
+    assert.deepStrictEqual(
+      Object.entries(otlpHeaders.value).map(([name, value]) => [name, Redacted.value(value)]),
+      [
+        ["Authorization", "Bearer abc=="],
+        ["x-team", "a"]
+      ]
+    )
+    assert.include(messageOf({ OTEL_EXPORTER_OTLP_HEADERS: "x=a%0d%0ab" }), "<redacted>")
+  })
+
+  it("fromRecord() takes any text", () => {
+    const names = Object.values<{ variables: ReadonlyArray<{ name: string }> }>(Settings.table)
+      .flatMap((row) => row.variables)
+      .map(({ name }) => name)
+    const text = fc.oneof(fc.string({ unit: "binary" }), fc.webUrl(), fc.stringMatching(/^[a-z%=,:/.0-9]*$/))
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...names), text), (record) => {
+        assert.isTrue(Result.isResult(Settings.fromRecord(record)))
+      })
+    )
+  })
+})
+
+describe("resource", () => {
+  it("resource() names service, version and environment, and the other attributes", () => {
+    const OTEL_RESOURCE_ATTRIBUTES = "team=a,service.name=ignored,deployment.environment.name=ignored"
+    const record = { OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME: "photos", HANDSPAN_SERVICE_VERSION: "1.0.0" }
+    assert.deepStrictEqual(Settings.resource(read({ ...record, HANDSPAN_ENVIRONMENT: "staging" })), {
+      attributes: {
+        team: "a",
+        "service.name": "photos",
+        "service.version": "1.0.0",
+        "deployment.environment": "staging",
+        "deployment.environment.name": "staging"
+      }
+    })
+    assert.deepStrictEqual(Settings.resource(read({})), {
+      attributes: {
+        "service.name": "unknown_service",
+        "deployment.environment": "production",
+        "deployment.environment.name": "production"
+      }
+    })
+  })
+})
+
+describe("fromEnv", () => {
+  it.effect("fromEnv() reads the environment of this process", () =>
+    Effect.gen(function* () {
+      process.env["OTEL_SERVICE_NAME"] = "photos"
+      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["OTEL_SERVICE_NAME"]))
+      const settings = yield* Settings.fromEnv({ serviceVersion: "2" })
+      assert.deepStrictEqual(settings.serviceName, setting("photos", "OTEL_SERVICE_NAME"))
+      assert.deepStrictEqual(settings.serviceVersion, setting("2", "code"))
+    })
+  )
+
+  const program = `
+    import * as Effect from "effect/Effect"
+    import { fromEnv } from "./src/Settings.ts"
+    console.log(JSON.stringify(Effect.runSync(Effect.match(fromEnv(), {
+      onFailure: (error) => error.message,
+      onSuccess: ({ serviceName, serviceVersion }) => [serviceName.value, serviceVersion.value]
+    }))))`
+  const env = { OTEL_SERVICE_NAME: "photos", OTEL_SERVICE_VERSION: "3" }
+
+  it.live.each<[string, ReadonlyArray<string>, unknown]>([
+    ["none", ["--no-prompt"], ["unknown_service", ""]],
+    ["none, where Deno might prompt", [], ["unknown_service", ""]],
+    ["one name", ["--no-prompt", "--allow-env=OTEL_SERVICE_NAME"], ["photos", ""]],
+    [
+      "a prefix without one name",
+      ["--no-prompt", "--allow-env=OTEL_*", "--deny-env=OTEL_SERVICE_NAME"],
+      ["unknown_service", "3"]
+    ],
+    ["all", ["--no-prompt", "--allow-env"], ["photos", "3"]]
+  ])(
+    "fromEnv() on Deno reads what is permitted, and asks for nothing: %s",
+    ([, permissions, expected]) =>
+      Effect.gen(function* () {
+        const { stderr, stdout } = yield* Deno.run(program, { env, permissions })
+        assert.deepStrictEqual([JSON.parse(stdout), stderr], [expected, ""])
+      }),
+    30_000
+  )
+})
