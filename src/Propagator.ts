@@ -135,7 +135,11 @@ export const current: Effect.Effect<Propagated> = Effect.map(
 )
 
 const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceContext | undefined => {
-  for (let next = span; next !== undefined; next = next._tag === "Span" ? Option.getOrUndefined(next.parent) : undefined) {
+  for (
+    let next = span;
+    next !== undefined;
+    next = next._tag === "Span" ? Option.getOrUndefined(next.parent) : undefined
+  ) {
     const context = Context.get(next.annotations, Tracer.DisablePropagation) ? undefined : TraceContext.fromSpan(next)
     if (context !== undefined) return context
   }
@@ -188,12 +192,12 @@ export const inject = (carrier: { readonly [name: string]: string } = {}): Effec
  * @since 0.1.0
  */
 export const withRemoteParent =
-  (carrier: Carrier) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  (carrier: Carrier) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(CurrentPropagator, (propagator) => {
       const { baggage, context } = propagator.extract((name) => valuesOf(carrier, name))
-      const continued = baggage === undefined
-        ? effect
-        : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage)
+      const continued =
+        baggage === undefined ? effect : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage)
       return context === undefined
         ? continued
         : Effect.provideService(continued, Tracer.ParentSpan, TraceContext.toExternalSpan(context))
@@ -201,9 +205,11 @@ export const withRemoteParent =
 
 const valuesOf = (carrier: Carrier, name: string): ReadonlyArray<string> => {
   const pairs = Symbol.iterator in carrier ? [...carrier] : Object.entries(carrier)
-  return pairs
-    .filter(([key]) => key.toLowerCase() === name)
-    .flatMap(([, value]) => value)
-    // Carriers come from outside: a message's header may be anything, whatever its type says.
-    .filter((value) => typeof value === "string")
+  return (
+    pairs
+      .filter(([key]) => key.toLowerCase() === name)
+      .flatMap(([, value]) => value)
+      // Carriers come from outside: a message's header may be anything, whatever its type says.
+      .filter((value) => typeof value === "string")
+  )
 }

@@ -72,10 +72,10 @@ export const fromExit = (exit: Exit.Exit<unknown, unknown>, limits: Limits = {})
   const exceptions = exit.cause.reasons
     .filter((reason) => reason._tag !== "Interrupt")
     .map((reason) => exceptionOf(reason._tag === "Fail" ? reason.error : reason.defect, limits))
-  const { message, type } = exceptions[0] ?? unknownException
+  const first = exceptions[0] ?? unknownException
   return {
-    status: { code: "error", message },
-    attributes: { [Key.errorType]: type },
+    status: { code: "error", message: first.message },
+    attributes: { [Key.errorType]: first.type },
     events: exceptions.slice(0, limits.exceptions ?? 8).map(({ message, stack, type }) => ({
       name: EventName.exception,
       attributes: {
@@ -107,7 +107,7 @@ const exceptionOf = (error: unknown, limits: Limits): Exception =>
     () => unknownException
   )
 
-const describe = (error: unknown): { readonly type: string; readonly message: string } => {
+export const describe = (error: unknown): { readonly type: string; readonly message: string } => {
   if (error === undefined || error === null) return unknownException
   if (Redacted.isRedacted(error)) return { type: otherError, message: "error <redacted>" }
   if (typeof error !== "object" && typeof error !== "function") return { type: otherError, message: String(error) }

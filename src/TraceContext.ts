@@ -91,7 +91,8 @@ export const formatTraceparent = (context: TraceContext): string =>
 
 // §3.3.1: at most 32 members; key and value of at most 256 characters each. The key's rule is level 2's, where `@` is a
 // character like any other.
-const memberPattern = /^([a-z0-9][a-z0-9_\-*/@]{0,255})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/
+const memberPattern =
+  /^([a-z0-9][a-z0-9_\-*/@]{0,255})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/
 const maxStateMembers = 32
 const maxStateLength = 512
 const longMember = 128
@@ -136,7 +137,10 @@ export const parseTraceState = (headers: string | ReadonlyArray<string>): string
 
 const listMembers = (headers: string | ReadonlyArray<string>): Array<string> => {
   const text = typeof headers === "string" ? headers : headers.join(",")
-  return text.split(",").map(trimBlanks).filter((member) => member !== "")
+  return text
+    .split(",")
+    .map(trimBlanks)
+    .filter((member) => member !== "")
 }
 
 // OWS is space and tab only (RFC 9110 §5.6.3); String.trim would take more.
@@ -156,10 +160,9 @@ const isBlank = (code: number): boolean => code === 0x20 || code === 0x09
  *
  * @since 0.1.0
  */
-export const Remote: Context.Reference<TraceContext | undefined> = Context.Reference(
-  "handspan/TraceContext/Remote",
-  { defaultValue: (): TraceContext | undefined => undefined }
-)
+export const Remote: Context.Reference<TraceContext | undefined> = Context.Reference("handspan/TraceContext/Remote", {
+  defaultValue: (): TraceContext | undefined => undefined
+})
 
 /**
  * Makes the parent span that stands for a context from elsewhere.
@@ -173,6 +176,15 @@ export const toExternalSpan = (context: TraceContext): Tracer.ExternalSpan =>
     sampled: (context.flags & flagSampled) !== 0,
     annotations: Context.make(Remote, context)
   })
+
+/**
+ * Whether tracing is on. Wrappers ask it, to give back the very thing they were given where it is off.
+ *
+ * @since 0.1.0
+ */
+export const TracingEnabled: Context.Reference<boolean> = Context.Reference("handspan/TraceContext/TracingEnabled", {
+  defaultValue: () => true
+})
 
 /**
  * Reads the context of any tracer's span.
@@ -202,9 +214,8 @@ export const fromSpan = (span: Tracer.AnySpan): TraceContext | undefined => {
   const sampled = span.sampled ? flagSampled : 0
   let ancestor: Tracer.AnySpan | undefined = span
   while (ancestor !== undefined && ancestor.traceId === traceId) {
-    const known: Partial<TraceContext> | undefined = ancestor._tag === "ExternalSpan"
-      ? Context.get(ancestor.annotations, Remote)
-      : ancestor
+    const known: Partial<TraceContext> | undefined =
+      ancestor._tag === "ExternalSpan" ? Context.get(ancestor.annotations, Remote) : ancestor
     if (typeof known?.flags === "number" && typeof known.traceState === "string") {
       return { traceId, spanId, flags: (known.flags & flagRandom) | sampled, traceState: known.traceState }
     }
@@ -313,7 +324,8 @@ const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
 
 const decodePercent = (text: string): string =>
   text.replace(/(?:%[0-9A-Fa-f]{2})+/g, (run) =>
-    utf8.decode(Uint8Array.from(run.slice(1).split("%"), (byte) => Number.parseInt(byte, 16))))
+    utf8.decode(Uint8Array.from(run.slice(1).split("%"), (byte) => Number.parseInt(byte, 16)))
+  )
 
 // Everything but W3C Baggage §3.2's baggage-octet; `%` always (it would be read back), and `+`, which OpenTelemetry's
 // Python propagator reads as a space.

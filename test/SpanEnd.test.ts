@@ -21,11 +21,14 @@ const failed = (type: string, message: string): SpanEnd.SpanEnd => ({
 
 class VisionError extends Data.TaggedError("VisionError")<{ readonly message: string; readonly apiKey: string }> {}
 
-const hostile = new Proxy({}, {
-  get: () => {
-    throw new Error("hands off")
+const hostile = new Proxy(
+  {},
+  {
+    get: () => {
+      throw new Error("hands off")
+    }
   }
-})
+)
 
 describe("fromExit", () => {
   it("fromExit() of a success is ok and says nothing of the value", () => {
@@ -94,10 +97,7 @@ describe("fromExit", () => {
     const cause = { _tag: "Cause", password: "hunter2" }
     const middle = new Error("middle", { cause })
     const outer = new Error("outer", { cause: middle })
-    assert.strictEqual(
-      stackOf(outer),
-      `${outer.stack}\nCaused by: ${middle.stack}\nCaused by: Cause: error Cause`
-    )
+    assert.strictEqual(stackOf(outer), `${outer.stack}\nCaused by: ${middle.stack}\nCaused by: Cause: error Cause`)
     assert.strictEqual(stackOf(outer, { causes: 1 }), `${outer.stack}\nCaused by: ${middle.stack}`)
     const circular = new Error("circular")
     circular.cause = circular
@@ -105,7 +105,9 @@ describe("fromExit", () => {
   })
 
   it("fromExit() bounds texts and exceptions", () => {
-    const cause = Cause.fromReasons(Array.from({ length: 20 }, () => Cause.makeFailReason(new Error("x".repeat(20_000)))))
+    const cause = Cause.fromReasons(
+      Array.from({ length: 20 }, () => Cause.makeFailReason(new Error("x".repeat(20_000))))
+    )
     const end = SpanEnd.fromExit(Exit.failCause(cause))
     assert.strictEqual(end.events.length, 8)
     assert.strictEqual(end.events[0]?.attributes["exception.message"], "x".repeat(8192))
@@ -114,10 +116,12 @@ describe("fromExit", () => {
     assert.deepStrictEqual(small, {
       status: { code: "error", message: "xxx" },
       attributes: { "error.type": "Err" },
-      events: [{
-        name: "exception",
-        attributes: { "exception.type": "Err", "exception.message": "xxx", "exception.stacktrace": "Err" }
-      }]
+      events: [
+        {
+          name: "exception",
+          attributes: { "exception.type": "Err", "exception.message": "xxx", "exception.stacktrace": "Err" }
+        }
+      ]
     })
   })
 })

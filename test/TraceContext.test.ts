@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Tracer from "effect/Tracer"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import * as TraceContext from "../src/TraceContext.ts"
 
 const traceId = "12345678901234567890123456789012"
@@ -10,7 +10,8 @@ const spanId = "1234567890123456"
 const parsed = (flags: number) => ({ traceId, spanId, flags, traceState: "" })
 
 const hex = (length: number) =>
-  fc.array(fc.constantFrom(..."0123456789abcdef"), { minLength: length, maxLength: length })
+  fc
+    .array(fc.constantFrom(..."0123456789abcdef"), { minLength: length, maxLength: length })
     .map((digits) => digits.join(""))
     .filter((text) => !/^0+$/.test(text))
 
@@ -65,20 +66,25 @@ describe("parseTraceparent", () => {
   })
 
   it("parseTraceparent() reads what formatTraceparent() writes", () => {
-    fc.assert(fc.property(hex(32), hex(16), fc.integer({ min: 0, max: 3 }), (traceId, spanId, flags) => {
-      const context = { traceId, spanId, flags, traceState: "" }
-      assert.deepStrictEqual(TraceContext.parseTraceparent(TraceContext.formatTraceparent(context)), context)
-    }))
+    fc.assert(
+      fc.property(hex(32), hex(16), fc.integer({ min: 0, max: 3 }), (traceId, spanId, flags) => {
+        const context = { traceId, spanId, flags, traceState: "" }
+        assert.deepStrictEqual(TraceContext.parseTraceparent(TraceContext.formatTraceparent(context)), context)
+      })
+    )
   })
 
   it("parseTraceparent() gives a valid context or none for any text", () => {
-    const nearly = fc.tuple(fc.constantFrom("00", "01", "ff", "cc"), hex(32), hex(16), fc.string())
+    const nearly = fc
+      .tuple(fc.constantFrom("00", "01", "ff", "cc"), hex(32), hex(16), fc.string())
       .map((parts) => parts.join("-"))
-    fc.assert(fc.property(fc.oneof(fc.string({ unit: "binary" }), nearly), (header) => {
-      const context = TraceContext.parseTraceparent(header)
-      if (context === undefined) return
-      assert.isTrue(TraceContext.isTraceId(context.traceId) && TraceContext.isSpanId(context.spanId))
-    }))
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), nearly), (header) => {
+        const context = TraceContext.parseTraceparent(header)
+        if (context === undefined) return
+        assert.isTrue(TraceContext.isTraceId(context.traceId) && TraceContext.isSpanId(context.spanId))
+      })
+    )
   })
 })
 
@@ -135,13 +141,16 @@ describe("parseTraceState", () => {
   })
 
   it("parseTraceState() gives for any text a list that it reads as the same list", () => {
-    const nearly = fc.array(fc.tuple(fc.stringMatching(/^[a-z@ ]{1,8}$/), fc.string({ maxLength: 200 })), { maxLength: 40 })
+    const nearly = fc
+      .array(fc.tuple(fc.stringMatching(/^[a-z@ ]{1,8}$/), fc.string({ maxLength: 200 })), { maxLength: 40 })
       .map((members) => members.map((member) => member.join("=")))
-    fc.assert(fc.property(fc.oneof(fc.string({ unit: "binary" }), nearly), (headers) => {
-      const state = TraceContext.parseTraceState(headers)
-      assert.strictEqual(TraceContext.parseTraceState(state), state)
-      assert.isAtMost(state.length, 512)
-    }))
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), nearly), (headers) => {
+        const state = TraceContext.parseTraceState(headers)
+        assert.strictEqual(TraceContext.parseTraceState(state), state)
+        assert.isAtMost(state.length, 512)
+      })
+    )
   })
 })
 
@@ -163,17 +172,18 @@ describe("fromSpan", () => {
   })
 
   it.effect("fromSpan() takes tracestate and random flag of another tracer's span from its remote ancestor", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const span = yield* Effect.currentSpan
       assert.deepStrictEqual(TraceContext.fromSpan(span), { ...remote, spanId: span.spanId })
     }).pipe(
       Effect.withSpan("inner"),
       Effect.withSpan("outer"),
       Effect.withParentSpan(TraceContext.toExternalSpan(remote))
-    ))
+    )
+  )
 
   it.effect("fromSpan() of a new root knows nothing but its ids and sampled", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const span = yield* Effect.currentSpan
       assert.deepStrictEqual(TraceContext.fromSpan(span), {
         traceId: span.traceId,
@@ -181,16 +191,18 @@ describe("fromSpan", () => {
         flags: 1,
         traceState: ""
       })
-    }).pipe(Effect.withSpan("root", { root: true }), Effect.withParentSpan(TraceContext.toExternalSpan(remote))))
+    }).pipe(Effect.withSpan("root", { root: true }), Effect.withParentSpan(TraceContext.toExternalSpan(remote)))
+  )
 
   it.effect("fromSpan() never lets the ids of a span out that was made while tracing was off", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       assert.strictEqual(TraceContext.fromSpan(yield* Effect.currentSpan), undefined)
       assert.strictEqual(
         TraceContext.fromSpan(Tracer.externalSpan({ traceId: traceId.replaceAll(/\d/g, "0"), spanId })),
         undefined
       )
-    }).pipe(Effect.withSpan("off"), Effect.withTracerEnabled(false)))
+    }).pipe(Effect.withSpan("off"), Effect.withTracerEnabled(false))
+  )
 })
 
 describe("baggage", () => {
@@ -200,23 +212,40 @@ describe("baggage", () => {
   // The vectors of w3c/baggage test/baggage/test_baggage.py, and its specification's examples.
   it.each<[string, string | ReadonlyArray<string>, ReadonlyArray<ReadonlyArray<string>>]>([
     ["one member", "SomeKey=SomeValue", [["SomeKey", "SomeValue", ""]]],
-    ["white space", "SomeKey \t = \t SomeValue \t ; \t SomeProp \t , \t SomeKey2 \t = \t SomeValue2 \t", [
-      ["SomeKey", "SomeValue", "SomeProp"],
-      ["SomeKey2", "SomeValue2", ""]
-    ]],
+    [
+      "white space",
+      "SomeKey \t = \t SomeValue \t ; \t SomeProp \t , \t SomeKey2 \t = \t SomeValue2 \t",
+      [
+        ["SomeKey", "SomeValue", "SomeProp"],
+        ["SomeKey2", "SomeValue2", ""]
+      ]
+    ],
     ["properties", "k=v;p1;p2=x=y", [["k", "v", "p1;p2=x=y"]]],
     ["= in values", "SomeKey=SomeValue=equals", [["SomeKey", "SomeValue=equals", ""]]],
-    ["percent encoding", "SomeKey=%09%20%22%27%3B%3Dasdf%21%40%23%24%25%5E%26%2A%28%29", [
-      ["SomeKey", "\t \"';=asdf!@#$%^&*()", ""]
-    ]],
+    [
+      "percent encoding",
+      "SomeKey=%09%20%22%27%3B%3Dasdf%21%40%23%24%25%5E%26%2A%28%29",
+      [["SomeKey", "\t \"';=asdf!@#$%^&*()", ""]]
+    ],
     ["UTF-8", "k=%C3%BC%E2%82%AC%F0%9F%98%80", [["k", "ü€😀", ""]]],
     ["bytes that are not UTF-8", "k=a%FFb%C3", [["k", "a\ufffdb\ufffd", ""]]],
-    ["a percent sign that encodes nothing", "k=100%,l=%GG", [["k", "100%", ""], ["l", "%GG", ""]]],
-    ["several headers", ["userId=alice", "serverNode=DF%2028,isProduction=false"], [
-      ["userId", "alice", ""],
-      ["serverNode", "DF 28", ""],
-      ["isProduction", "false", ""]
-    ]],
+    [
+      "a percent sign that encodes nothing",
+      "k=100%,l=%GG",
+      [
+        ["k", "100%", ""],
+        ["l", "%GG", ""]
+      ]
+    ],
+    [
+      "several headers",
+      ["userId=alice", "serverNode=DF%2028,isProduction=false"],
+      [
+        ["userId", "alice", ""],
+        ["serverNode", "DF 28", ""],
+        ["isProduction", "false", ""]
+      ]
+    ],
     ["a name that comes twice", "k=1,k=2", [["k", "2", ""]]],
     ["an empty value", "k=", [["k", "", ""]]],
     ["members without a name, which are left out", "=1, k k=2,,novalue,ok=3", [["ok", "3", ""]]],
@@ -230,14 +259,26 @@ describe("baggage", () => {
 
   it("formatBaggage() encodes what must be encoded and nothing else", () => {
     assert.strictEqual(
-      TraceContext.formatBaggage(baggageOf([["k", "a b%\",;\\ü+=!", "ttl=3;private"], ["l", ""]])),
+      TraceContext.formatBaggage(
+        baggageOf([
+          ["k", 'a b%",;\\ü+=!', "ttl=3;private"],
+          ["l", ""]
+        ])
+      ),
       "k=a%20b%25%22%2C%3B%5C%C3%BC%2B=!;ttl=3;private,l="
     )
   })
 
   it("formatBaggage() leaves out what would break the header", () => {
     assert.strictEqual(
-      TraceContext.formatBaggage(baggageOf([["a b", "1"], ["", "1"], ["c", "\r\nx: y", "p\r\nx: y"], ["d", "1", "p,q=1"]])),
+      TraceContext.formatBaggage(
+        baggageOf([
+          ["a b", "1"],
+          ["", "1"],
+          ["c", "\r\nx: y", "p\r\nx: y"],
+          ["d", "1", "p,q=1"]
+        ])
+      ),
       "c=%0D%0Ax:%20y,d=1"
     )
   })
@@ -246,7 +287,11 @@ describe("baggage", () => {
     const many = Array.from({ length: 65 }, (_, index) => [`k${index}`, "v"] as const)
     assert.strictEqual(TraceContext.formatBaggage(baggageOf(many)).split(",").length, 64)
     assert.strictEqual(TraceContext.parseBaggage(many.map((pair) => pair.join("="))).size, 64)
-    const wide = [["a", "v".repeat(8180)], ["b", "v".repeat(20)], ["c", "12345"]] as const
+    const wide = [
+      ["a", "v".repeat(8180)],
+      ["b", "v".repeat(20)],
+      ["c", "12345"]
+    ] as const
     assert.strictEqual(TraceContext.formatBaggage(baggageOf(wide)), `a=${"v".repeat(8180)},c=12345`)
     assert.deepStrictEqual([...TraceContext.parseBaggage(wide.map((pair) => pair.join("="))).keys()], ["a", "c"])
   })
@@ -254,23 +299,28 @@ describe("baggage", () => {
   it("parseBaggage() reads what formatBaggage() writes", () => {
     const name = fc.stringMatching(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,10}$/)
     const entry = fc.record({ value: fc.string({ unit: "grapheme" }), metadata: fc.constantFrom("", "p", "p=1;q") })
-    fc.assert(fc.property(fc.array(fc.tuple(name, entry), { maxLength: 20 }), (list) => {
-      const baggage = new Map(list)
-      assert.deepStrictEqual([...TraceContext.parseBaggage(TraceContext.formatBaggage(baggage))], [...baggage])
-    }))
+    fc.assert(
+      fc.property(fc.array(fc.tuple(name, entry), { maxLength: 20 }), (list) => {
+        const baggage = new Map(list)
+        assert.deepStrictEqual([...TraceContext.parseBaggage(TraceContext.formatBaggage(baggage))], [...baggage])
+      })
+    )
   })
 
   it("parseBaggage() and formatBaggage() take any text", () => {
-    fc.assert(fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary-ascii" }), (text, ascii) => {
-      for (const header of [text, ascii, `k=${text}`, `k=${ascii};${text}`]) {
-        const written = TraceContext.formatBaggage(TraceContext.parseBaggage(header))
-        assert.match(written, /^[\x20-\x7e\t]*$/)
-      }
-    }))
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary-ascii" }), (text, ascii) => {
+        for (const header of [text, ascii, `k=${text}`, `k=${ascii};${text}`]) {
+          const written = TraceContext.formatBaggage(TraceContext.parseBaggage(header))
+          assert.match(written, /^[\x20-\x7e\t]*$/)
+        }
+      })
+    )
   })
 
   it.effect("CurrentBaggage is empty until somebody gives one", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       assert.strictEqual((yield* TraceContext.CurrentBaggage).size, 0)
-    }))
+    })
+  )
 })
