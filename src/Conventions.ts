@@ -1,0 +1,132 @@
+/**
+ * Every attribute key, event name and span name that Handspan writes, in one table. Other dialects are views of this
+ * table. The `gen_ai.*` names are those of the OpenTelemetry GenAI conventions at `schemaUrl`; they are copied because
+ * the published constants are frozen at an older version. No other file spells a key.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The version of the GenAI conventions that the `gen_ai.*` names follow.
+ *
+ * @since 0.1.0
+ */
+export const schemaUrl = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+
+/**
+ * Attribute keys by what they say.
+ *
+ * @since 0.1.0
+ */
+export const Key = {
+  /** The agent a handoff goes to. */
+  agent: "agent",
+  /** What sort of work the handoff asks for. */
+  handoffType: "handoff_type",
+  /** The function that does the agent's work. */
+  functionName: "function.name",
+  /** `llm`, `tool` or `service`. */
+  agentKind: "handspan.agent.kind",
+  /** The agent or pipeline that handed off; `root` where none did. */
+  handoffFrom: "handspan.handoff.from",
+  handoffTo: "handspan.handoff.to",
+  /** How many attempts the handoff took, 1 without a retry. */
+  handoffAttempts: "handspan.handoff.attempts",
+  /** `input` or `output`: which side of a handoff did not match its Schema. */
+  mismatchSide: "handspan.mismatch.side",
+  /** The field that did not match, as a path such as `photos[0].path`. */
+  mismatchField: "handspan.mismatch.field",
+  /** `sequential`, `parallel`, `routed`, `looped` or `raced`. */
+  pipelineMode: "pipeline.mode",
+  /** `completed`, `terminated`, `failed` or `interrupted`. */
+  pipelineOutcome: "pipeline.outcome",
+  /** The name of the branch that a routing agent chose. */
+  routeDecision: "handspan.route.decision",
+  /** Which round of a loop a handoff belongs to, from 1. */
+  loopIteration: "handspan.loop.iteration",
+  /** Why a pipeline stopped early, on purpose. */
+  terminationReason: "termination.reason",
+  /** True on a span whose work was interrupted: neither well nor badly ended. */
+  interrupted: "handspan.interrupted",
+  attemptNumber: "handspan.attempt.number",
+  /** How long the retry waited after this attempt, in milliseconds. */
+  attemptWaitMillis: "handspan.attempt.wait_ms",
+  operationName: "gen_ai.operation.name",
+  agentName: "gen_ai.agent.name",
+  workflowName: "gen_ai.workflow.name",
+  providerName: "gen_ai.provider.name",
+  requestModel: "gen_ai.request.model",
+  toolName: "gen_ai.tool.name",
+  toolType: "gen_ai.tool.type",
+  errorType: "error.type",
+  errorMessage: "error.message",
+  exceptionType: "exception.type",
+  exceptionMessage: "exception.message",
+  exceptionStacktrace: "exception.stacktrace",
+  serviceName: "service.name",
+  serviceVersion: "service.version",
+  deploymentEnvironment: "deployment.environment",
+  deploymentEnvironmentName: "deployment.environment.name",
+  sdkName: "telemetry.sdk.name",
+  sdkLanguage: "telemetry.sdk.language",
+  sdkVersion: "telemetry.sdk.version"
+} as const
+
+/**
+ * Values of `gen_ai.operation.name`.
+ *
+ * @since 0.1.0
+ */
+export const Operation = {
+  invokeWorkflow: "invoke_workflow",
+  invokeAgent: "invoke_agent",
+  executeTool: "execute_tool",
+  chat: "chat"
+} as const
+
+/**
+ * Names of events on spans.
+ *
+ * @since 0.1.0
+ */
+export const EventName = {
+  pipelineStarted: "pipeline.started",
+  pipelineCompleted: "pipeline.completed",
+  handoffAttempt: "handoff.attempt",
+  exception: "exception"
+} as const
+
+/**
+ * The name of the span over a pipeline.
+ *
+ * @since 0.1.0
+ */
+export const pipelineSpanName = (pipeline: string): string => `pipeline.${pipeline}`
+
+/**
+ * The name of the span over a handoff.
+ *
+ * @example
+ * ```ts
+ * import { Conventions } from "handspan"
+ *
+ * if (Conventions.handoffSpanName("planner") !== "agent_handoff.planner") throw new Error("wrong name")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const handoffSpanName = (agent: string): string => `agent_handoff.${agent}`
+
+/**
+ * The name of the span over a tool call.
+ *
+ * @since 0.1.0
+ */
+export const toolSpanName = (tool: string): string => `${Operation.executeTool} ${tool}`
+
+/**
+ * The name of the span over a model call.
+ *
+ * @since 0.1.0
+ */
+export const modelSpanName = (model: string): string => `${Operation.chat} ${model}`

@@ -1,0 +1,80 @@
+/**
+ * The contract of everything that takes finished spans somewhere: a terminal, a collector, memory. Delivery calls it;
+ * implementations live in `exporter/`. Queueing, batching and counting are Delivery's, not an exporter's.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { SpanRecord } from "./SpanRecord.ts"
+
+/**
+ * Spans that an exporter could not take.
+ *
+ * @since 0.1.0
+ */
+export class ExportError extends Schema.TaggedError<ExportError>()("ExportError", {
+  /** The exporter's name. */
+  exporter: Schema.String,
+  /** What went wrong, as a sentence for the person who reads the logs. */
+  message: Schema.String,
+  /** Whether the same batch may succeed later. */
+  retryable: Schema.Boolean,
+  /** How many spans of the batch were refused; the others were taken. */
+  refused: Schema.Int
+}) {}
+
+/**
+ * Takes batches of finished spans somewhere.
+ *
+ * **Rules** (the contract suite checks them):
+ * - `export` takes the whole batch, or fails with an `ExportError` that says how many spans it refused.
+ * - `export` is never called again before the last call ended, and never with an empty batch.
+ * - `flush` returns when everything taken so far has left the process (or is where it belongs).
+ * - `shutdown` lets go of what the exporter holds; Delivery calls it once, after the last `flush`.
+ * - A batch may hold spans of several traces, in the order they ended: children before parents, mostly.
+ *
+ * @since 0.1.0
+ */
+export interface Exporter {
+  /** A short name for messages and ledgers, such as `console` or `otlp`. */
+  readonly name: string
+  readonly export: (spans: ReadonlyArray<SpanRecord>) => Effect.Effect<void, ExportError>
+  readonly flush: Effect.Effect<void>
+  readonly shutdown: Effect.Effect<void>
+  /** How long a span may wait for others to be sent with; unless given, Delivery's own default holds. */
+  readonly batchDelay?: Duration.Input | undefined
+}
+
+/**
+ * Makes an exporter from the parts it needs; `flush` and `shutdown` do nothing unless given.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Exporter } from "handspan"
+ *
+ * const names: Array<string> = []
+ * const collectNames = Exporter.make({
+ *   name: "names",
+ *   export: (spans) => Effect.sync(() => void names.push(...spans.map((span) => span.name)))
+ * })
+ * if (collectNames.name !== "names") throw new Error("wrong name")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const make = (options: {
+  readonly name: string
+  readonly export: (spans: ReadonlyArray<SpanRecord>) => Effect.Effect<void, ExportError>
+  readonly flush?: Effect.Effect<void> | undefined
+  readonly shutdown?: Effect.Effect<void> | undefined
+  readonly batchDelay?: Duration.Input | undefined
+}): Exporter => ({
+  name: options.name,
+  export: options.export,
+  flush: options.flush ?? Effect.void,
+  shutdown: options.shutdown ?? Effect.void,
+  batchDelay: options.batchDelay
+})

@@ -1,0 +1,246 @@
+/**
+ * Spans over code that is not an agent: functions, Promises and blocks, of Effect programs and of plain TypeScript.
+ * Inside of Effects, Effect's own `withSpan` and `annotateCurrentSpan` do most of it; this adds what they lack.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+import * as SpanRecord from "./SpanRecord.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * Adds an event to the current span, at the time of the clock; does nothing outside of spans.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Instrument, Memory, Tracing } from "handspan"
+ *
+ * const program = Effect.gen(function* () {
+ *   yield* Effect.withSpan(Instrument.addEvent("cache.miss", { key: "photo-1" }), "lookup")
+ *   return yield* (yield* Memory.Spans).all
+ * }).pipe(Effect.provide(Tracing.layerInMemory))
+ *
+ * const [lookup] = await Effect.runPromise(program)
+ * if (lookup?.events[0]?.name !== "cache.miss") throw new Error("expected the event")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const addEvent = (name: string, attributes?: Record<string, unknown>): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    const span = fiber.cache.span
+    if (span?._tag === "Span") {
+      span.event(name, fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributes)
+    }
+    return Effect.void
+  })
+
+/**
+ * Names the component that the spans of an effect belong to: their instrumentation scope, such as `agency/vision`.
+ *
+ * @since 0.1.0
+ */
+export const withScope =
+  (name: string, version = "") =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Effect.tracer, (base) =>
+      Effect.withTracer(
+        effect,
+        Tracer.make({
+          context: base.context,
+          span: (options) =>
+            base.span({ ...options, annotations: Context.add(options.annotations, SpanRecord.Scope, { name, version }) })
+        })
+      )
+    )
+
+/**
+ * A span that the caller ends by hand.
+ *
+ * @since 0.1.0
+ */
+export interface SpanHandle {
+  readonly traceId: string
+  readonly spanId: string
+  /** How long the span has taken so far, or took, in milliseconds with fractions. */
+  readonly durationMillis: () => number
+  readonly setAttributes: (attributes: Record<string, unknown>) => void
+  readonly addEvent: (name: string, attributes?: Record<string, unknown>) => void
+  /** Ends the span well. Only the first ending counts. */
+  readonly end: () => void
+  /** Ends the span with an error. */
+  readonly fail: (error: unknown) => void
+}
+
+/**
+ * Traces plain TypeScript under the tracing of the Effect that made it.
+ *
+ * @since 0.1.0
+ */
+export interface Instrument {
+  /**
+   * Wraps a function, sync, async or giving an Effect, or an Effect itself, in a span. The wrapper keeps `this`, name
+   * and arity, and gives back what the function gives. Where tracing is off it *is* the function.
+   */
+  readonly traceSpan: (
+    name: string,
+    /** On every span; a function of the call's arguments adds what differs from call to call. */
+    attributes?: Record<string, unknown> | ((...args: ReadonlyArray<any>) => Record<string, unknown>)
+  ) => <Target extends ((this: any, ...args: Array<any>) => any) | Effect.Effect<any, any, any>>(
+    target: Target
+  ) => Target
+  /** Starts a span that the caller ends. Its parent is the function wrapped by `traceSpan` that is running, if any. */
+  readonly startSpan: (name: string, attributes?: Record<string, unknown>) => SpanHandle
+}
+
+/**
+ * Makes an Instrument for plain TypeScript out of the tracing that is in place, its spans children of the current one.
+ *
+ * **Details**: spans of wrapped functions nest, across `await` and timers too, by the platform's `AsyncLocalStorage`
+ * (Node and Deno have it; elsewhere only calls nest that do not wait). Make one where it is used, in an agent's `run`
+ * say: that is cheap, and gives the right parent.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Agent, Instrument, Memory, Tracing } from "handspan"
+ *
+ * const fetcher = Agent.make("fetcher", {
+ *   run: (url: string) =>
+ *     Effect.gen(function* () {
+ *       const { traceSpan } = yield* Instrument.make
+ *       const download = traceSpan("download", (url) => ({ url }))(async (url: string) => url.length)
+ *       return yield* Effect.promise(() => download(url))
+ *     })
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   yield* fetcher("photo.jpg")
+ *   return yield* (yield* Memory.Spans).all
+ * }).pipe(Effect.provide(Tracing.layerInMemory))
+ *
+ * const [download, handoff] = await Effect.runPromise(program)
+ * if (download?.parentSpanId !== handoff?.spanId) throw new Error("expected a child of the handoff")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
+  const tracer = fiber.getRef(Tracer.Tracer)
+  const clock = fiber.getRef(Clock.Clock)
+  const around = fiber.cache.span
+  const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
+
+  const open = (name: string, startTime = clock.currentTimeNanosUnsafe()): Tracer.Span => {
+    const parent = running.getStore()?.() ?? around
+    return tracer.span({
+      name,
+      parent: Option.fromUndefinedOr(parent),
+      annotations: Context.empty(),
+      links: [],
+      startTime,
+      kind: "internal",
+      root: false,
+      sampled: parent?.sampled ?? true
+    })
+  }
+
+  const startSpan = (name: string, attributes?: Record<string, unknown>): SpanHandle => {
+    const span = open(name)
+    setAttributes(span, attributes)
+    return {
+      traceId: span.traceId,
+      spanId: span.spanId,
+      durationMillis: () => {
+        const end = span.status._tag === "Ended" ? span.status.endTime : clock.currentTimeNanosUnsafe()
+        return Number(end - span.status.startTime) / 1e6
+      },
+      setAttributes: (attributes) => setAttributes(span, attributes),
+      addEvent: (name, attributes) => span.event(name, clock.currentTimeNanosUnsafe(), attributes),
+      end: () => span.end(clock.currentTimeNanosUnsafe(), Exit.void),
+      fail: (error) => span.end(clock.currentTimeNanosUnsafe(), Exit.fail(error))
+    }
+  }
+
+  const traceSpan: Instrument["traceSpan"] = (name, attributes) => (target) => {
+    if (!enabled) return target
+    const attributesOf = (args: ReadonlyArray<unknown>) =>
+      typeof attributes === "function" ? attributes(...args) : attributes
+    if (Effect.isEffect(target)) return Effect.withSpan(target, name, { attributes: attributesOf([]) ?? {} }) as typeof target
+    const original: (this: unknown, ...args: Array<unknown>) => unknown = target as never
+    const traced = function (this: unknown, ...args: Array<unknown>): unknown {
+      const startTime = clock.currentTimeNanosUnsafe()
+      let span: Tracer.Span | undefined
+      // The span opens with its first child, or when the function gave a value: one that gives an Effect has not begun.
+      const opened = (): Tracer.Span => {
+        if (span === undefined) {
+          span = open(name, startTime)
+          setAttributes(span, attributesOf(args))
+        }
+        return span
+      }
+      const end = (exit: Exit.Exit<unknown, unknown>) => opened().end(clock.currentTimeNanosUnsafe(), exit)
+      // The wrapped function's own exception goes on as it is: this is plain code, not an Effect.
+      let result: unknown
+      try {
+        result = running.run(opened, () => original.apply(this, args))
+      } catch (error) {
+        end(Exit.die(error))
+        throw error
+      }
+      if (Effect.isEffect(result)) return Effect.withSpan(result, name, { attributes: attributesOf(args) ?? {} })
+      if (!(result instanceof Promise)) {
+        end(Exit.void)
+        return result
+      }
+      // Observed, not replaced: the caller gets its own Promise, and an unhandled rejection stays the caller's.
+      result.then(
+        () => end(Exit.void),
+        (error: unknown) => end(Exit.die(error))
+      )
+      return result
+    }
+    Object.defineProperty(traced, "name", { value: original.name })
+    Object.defineProperty(traced, "length", { value: original.length })
+    return traced as never
+  }
+
+  return Effect.succeed({ traceSpan, startSpan })
+})
+
+const setAttributes = (span: Tracer.Span, attributes: Record<string, unknown> | undefined): void => {
+  for (const key in attributes) span.attribute(key, attributes[key])
+}
+
+/** The wrapped function that is running, told by how to open its span. */
+interface Running {
+  readonly getStore: () => (() => Tracer.Span) | undefined
+  readonly run: <A>(open: () => Tracer.Span, f: () => A) => A
+}
+
+/** Where the platform has no AsyncLocalStorage, calls nest as long as they do not wait. */
+const nestedCalls = (): Running => {
+  let current: (() => Tracer.Span) | undefined
+  return {
+    getStore: () => current,
+    run: (open, f) => {
+      const before = current
+      current = open
+      try {
+        return f()
+      } finally {
+        current = before
+      }
+    }
+  }
+}
+
+const AsyncLocalStorage: (new () => Running) | undefined =
+  globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage
+const running: Running = AsyncLocalStorage === undefined ? nestedCalls() : new AsyncLocalStorage()

@@ -1,0 +1,270 @@
+/**
+ * A finished span as plain data: what the Recorder makes, exporters take and analysis reads. Values only: nothing here
+ * reads a clock or the environment, and nothing keeps the traced program's own values alive.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Formatter from "effect/Formatter"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+
+/**
+ * What a span's work is to others, in OpenTelemetry's words.
+ *
+ * @since 0.1.0
+ */
+export type SpanKind = "internal" | "server" | "client" | "producer" | "consumer"
+
+/**
+ * What an attribute can hold. Numbers that are whole travel as OTLP integers, others as doubles.
+ *
+ * @since 0.1.0
+ */
+export type AttributeValue = string | number | bigint | boolean | ReadonlyArray<string | number | bigint | boolean>
+
+/**
+ * Attributes by key. Keys are open, so read them with `Object.hasOwn` or `Object.entries`.
+ *
+ * @since 0.1.0
+ */
+export type Attributes = Readonly<Record<string, AttributeValue>>
+
+/**
+ * Something that happened at one instant of a span.
+ *
+ * @since 0.1.0
+ */
+export interface SpanEvent {
+  readonly name: string
+  /** Nanoseconds since the Unix epoch. */
+  readonly timeUnixNano: bigint
+  readonly attributes: Attributes
+  /** How many attributes the limits cut off. */
+  readonly droppedAttributesCount: number
+}
+
+/**
+ * A pointer to another span that this one has to do with, such as each upstream handoff of a fan-in.
+ *
+ * @since 0.1.0
+ */
+export interface SpanLink {
+  readonly traceId: string
+  readonly spanId: string
+  /** W3C trace flags of the linked span. */
+  readonly flags: number
+  /** W3C tracestate of the linked span, `""` where there is none. */
+  readonly traceState: string
+  readonly attributes: Attributes
+  /** How many attributes the limits cut off. */
+  readonly droppedAttributesCount: number
+}
+
+/**
+ * How a span ended. `unset` is a span that ended neither well nor badly: it was interrupted.
+ *
+ * @since 0.1.0
+ */
+export type SpanStatus =
+  | { readonly code: "unset" }
+  | { readonly code: "ok" }
+  | { readonly code: "error"; readonly message: string }
+
+/**
+ * Who recorded a span: the service and where it runs.
+ *
+ * @since 0.1.0
+ */
+export interface Resource {
+  readonly attributes: Attributes
+}
+
+/**
+ * Which part of the program a span belongs to (OpenTelemetry's instrumentation scope).
+ *
+ * @since 0.1.0
+ */
+export interface InstrumentationScope {
+  readonly name: string
+  /** `""` where none is known. */
+  readonly version: string
+}
+
+/**
+ * A finished span as plain data.
+ *
+ * @since 0.1.0
+ */
+export interface SpanRecord {
+  /** 32 lower-case hex digits. */
+  readonly traceId: string
+  /** 16 lower-case hex digits. */
+  readonly spanId: string
+  /** The parent's span id, `undefined` for a root. */
+  readonly parentSpanId: string | undefined
+  /** True where the parent came from another process. */
+  readonly parentIsRemote: boolean
+  /** W3C trace flags: 1 sampled, 2 random trace id. */
+  readonly flags: number
+  /** W3C tracestate, `""` where there is none. */
+  readonly traceState: string
+  readonly name: string
+  readonly kind: SpanKind
+  /** Nanoseconds since the Unix epoch. */
+  readonly startTimeUnixNano: bigint
+  /** Nanoseconds since the Unix epoch, never before the start. */
+  readonly endTimeUnixNano: bigint
+  readonly attributes: Attributes
+  readonly events: ReadonlyArray<SpanEvent>
+  readonly links: ReadonlyArray<SpanLink>
+  readonly status: SpanStatus
+  /** How many attributes, events and links the limits cut off. */
+  readonly droppedAttributesCount: number
+  readonly droppedEventsCount: number
+  readonly droppedLinksCount: number
+  readonly resource: Resource
+  readonly scope: InstrumentationScope
+}
+
+/**
+ * How long a span took, in nanoseconds.
+ *
+ * @since 0.1.0
+ */
+export const durationNanos = (span: SpanRecord): bigint => span.endTimeUnixNano - span.startTimeUnixNano
+
+/**
+ * How long a span took, in milliseconds with fractions, for people and formats that count in them.
+ *
+ * @example
+ * ```ts
+ * import { SpanRecord } from "handspan"
+ *
+ * const span = SpanRecord.make({ name: "agent_handoff.planner", startTimeUnixNano: 0n, endTimeUnixNano: 1_500_000n })
+ * if (SpanRecord.durationMillis(span) !== 1.5) throw new Error("expected 1.5 ms")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const durationMillis = (span: SpanRecord): number => Number(durationNanos(span)) / 1e6
+
+/**
+ * The resource of spans that nobody gave one.
+ *
+ * @since 0.1.0
+ */
+export const emptyResource: Resource = { attributes: {} }
+
+/**
+ * The scope of spans that no component claimed.
+ *
+ * @since 0.1.0
+ */
+export const defaultScope: InstrumentationScope = { name: "handspan", version: "" }
+
+/**
+ * The scope that a span claims, as an annotation of the span. `Instrument.withScope` sets it.
+ *
+ * @since 0.1.0
+ */
+export const Scope: Context.Reference<InstrumentationScope> = Context.Reference<InstrumentationScope>(
+  "handspan/SpanRecord/Scope",
+  { defaultValue: () => defaultScope }
+)
+
+/**
+ * Turns any value into what an attribute can hold, a copy that keeps nothing of the program alive.
+ *
+ * **Details**: lists of plain values stay lists, every other object becomes JSON text, where `Redacted` values read
+ * `<redacted>`. Texts are cut at `valueLength` characters, never inside of one. `undefined` stays `undefined`: there is
+ * no attribute. What cannot be told becomes a visible `!UNENCODABLE`. Never fails.
+ *
+ * @example
+ * ```ts
+ * import { SpanRecord } from "handspan"
+ *
+ * if (SpanRecord.toAttributeValue({ width: 3 }) !== '{"width":3}') throw new Error("expected JSON text")
+ * if (SpanRecord.toAttributeValue("abcdef", 3) !== "abc") throw new Error("expected three characters")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const toAttributeValue = (value: unknown, valueLength = Infinity): AttributeValue | undefined => {
+  switch (typeof value) {
+    case "string":
+      return cut(value, valueLength)
+    case "number":
+    case "boolean":
+    case "bigint":
+    case "undefined":
+      return value
+    case "object":
+      // Getters, proxies and toJSON of foreign objects may throw, and a recorder must not.
+      return Result.getOrElse(
+        Result.try(() => objectValue(value, valueLength)),
+        () => unencodable
+      )
+    default:
+      return unencodable
+  }
+}
+
+const unencodable = "!UNENCODABLE"
+
+const objectValue = (value: object | null, valueLength: number): AttributeValue => {
+  if (Redacted.isRedacted(value)) return "<redacted>"
+  if (Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === typeof value[0])) {
+    if (typeof value[0] === "string") return value.map((item: string) => cut(item, valueLength))
+    if (typeof value[0] === "number" || typeof value[0] === "boolean" || typeof value[0] === "bigint") return [...value]
+  }
+  return cut(Formatter.formatJson(value) ?? unencodable, valueLength)
+}
+
+/** Cuts a text to a length without leaving half of a surrogate pair behind. */
+const cut = (text: string, length: number): string => {
+  if (text.length <= length) return text
+  const last = text.charCodeAt(length - 1)
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length)
+}
+
+/**
+ * Makes a SpanRecord from the fields that matter, for tests of exporters and analyses and for readers of other formats.
+ *
+ * **Details**: without ids it is a root with trace id `0…01` and span id `0…01`; without times it starts at the epoch
+ * and takes no time; status is `unset`, flags are 1 (sampled).
+ *
+ * @example
+ * ```ts
+ * import { SpanRecord } from "handspan"
+ *
+ * const span = SpanRecord.make({ name: "pipeline.photo_agency" })
+ * if (span.parentSpanId !== undefined || span.status.code !== "unset") throw new Error("expected an unset root")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const make = (fields: Partial<SpanRecord> & { readonly name: string }): SpanRecord => {
+  const startTimeUnixNano = fields.startTimeUnixNano ?? 0n
+  return {
+    traceId: "00000000000000000000000000000001",
+    spanId: "0000000000000001",
+    parentSpanId: undefined,
+    parentIsRemote: false,
+    flags: 1,
+    traceState: "",
+    kind: "internal",
+    endTimeUnixNano: startTimeUnixNano,
+    attributes: {},
+    events: [],
+    links: [],
+    status: { code: "unset" },
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+    resource: emptyResource,
+    scope: defaultScope,
+    ...fields,
+    startTimeUnixNano
+  }
+}

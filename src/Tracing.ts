@@ -1,0 +1,263 @@
+/**
+ * The Layers that decide where spans go. A program is the same under each of them: put one around it, and swap it per
+ * environment. Also the assembly of their parts; how spans are made, delivered and written is in modules of their own.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import { Key } from "./Conventions.ts"
+import * as Correlation from "./Correlation.ts"
+import * as Delivery from "./Delivery.ts"
+import type { Exporter } from "./Exporter.ts"
+import * as Ambient from "./exporter/Ambient.ts"
+import * as Console from "./exporter/Console.ts"
+import * as Memory from "./exporter/Memory.ts"
+import * as Otlp from "./exporter/Otlp.ts"
+import * as Recorder from "./Recorder.ts"
+import * as Settings from "./Settings.ts"
+import type { Resource } from "./SpanRecord.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * What every recording Layer takes: the settings of `Settings.table` by their names there, such as `serviceName`,
+ * `environment`, `resourceAttributes`, `logFormat` or `shutdownTimeout`, with the same defaults.
+ *
+ * @since 0.1.0
+ */
+export type Options = Partial<Settings.Values>
+
+/**
+ * Records spans and gives each to every one of the exporters, each at its own pace.
+ *
+ * **Details**: when the Layer's scope closes (the program ended, or `runMain` was told to stop by SIGINT or SIGTERM) the
+ * exporters are flushed side by side, within `shutdownTimeout`. Logs inside of spans carry `trace_id`, `span_id` and
+ * `agent`, unless `logFormat` says otherwise.
+ *
+ * **Gotchas**: put it outside of the first span: a span around `Effect.provide` is not recorded.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Exporter, Tracing } from "handspan"
+ *
+ * const names: Array<string> = []
+ * const collectNames = Exporter.make({
+ *   name: "names",
+ *   export: (spans) => Effect.sync(() => void names.push(...spans.map((span) => span.name)))
+ * })
+ * const program = Effect.withSpan(Effect.void, "work")
+ * await Effect.runPromise(program.pipe(Effect.provide(Tracing.layer({ exporters: [collectNames] }))))
+ * if (names.join() !== "work") throw new Error("expected the span")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const layer = (
+  options: Omit<Options, "exporters"> & { readonly exporters: ReadonlyArray<Exporter> }
+): Layer.Layer<Delivery.Deliveries> => {
+  const { exporters, ...settings } = options
+  return recording(exporters, fromCode(settings))
+}
+
+/**
+ * Prints spans: by default a tree for each trace, when its root ends, on stderr.
+ *
+ * @since 0.1.0
+ */
+export const layerConsole = (options: Console.Options & Options = {}): Layer.Layer<Delivery.Deliveries> =>
+  recording([Console.make(options)], fromCode(options))
+
+/**
+ * Sends spans to an OpenTelemetry collector, or to any other receiver of OTLP.
+ *
+ * **Fails with** `OtlpSetupError` when the endpoint is no URL, or when the protocol asks for a package that is not installed.
+ *
+ * @since 0.1.0
+ */
+export const layerOtlp = (options: Options = {}): Layer.Layer<Delivery.Deliveries, Otlp.OtlpSetupError> =>
+  Layer.unwrap(
+    Effect.suspend(() => {
+      const settings = fromCode(options)
+      return Effect.map(otlpExporter(settings), (exporter) => recording([exporter], settings))
+    })
+  )
+
+/**
+ * Keeps spans in memory, to be read with `Memory.Spans`; what tests use.
+ *
+ * **Details**: reading flushes first, so every span that has ended is there. A Layer that is built anew, as for each
+ * test, starts empty.
+ *
+ * @since 0.1.0
+ */
+export const layerInMemory: Layer.Layer<Delivery.Deliveries | Memory.Spans> = Layer.suspend(() =>
+  inMemory([], fromCode({}))
+)
+
+/**
+ * Records nothing. Spans have real ids and are unsampled, so the context of a caller still reaches whoever is called,
+ * and wrappers of `Instrument` give back what they were given.
+ *
+ * @since 0.1.0
+ */
+export const layerNoop: Layer.Layer<Delivery.Deliveries> = Layer.sync(Delivery.Deliveries, () => nothingToDeliver).pipe(
+  Layer.merge(Layer.sync(Tracer.Tracer, () => Recorder.makeNoop())),
+  Layer.merge(Layer.succeed(TraceContext.TracingEnabled, false))
+)
+
+/**
+ * Joins the OpenTelemetry provider that is in place already: Deno's own, Sentry's, or that of a Node SDK. It then makes
+ * ids, samples and exports; agents and pipelines are its spans.
+ *
+ * @since 0.1.0
+ */
+export const layerAmbient: Layer.Layer<Delivery.Deliveries> = Layer.sync(
+  Delivery.Deliveries,
+  () => nothingToDeliver
+).pipe(Layer.merge(Layer.effect(Tracer.Tracer, Ambient.tracer)), Layer.merge(Correlation.layer))
+
+/**
+ * Takes the Layer that the environment asks for: see `Settings.table` for the variables. Code may set what the
+ * environment then cannot change.
+ *
+ * **Details**: with tracing off, or exporter `none`, it is `layerNoop`. With exporter `in_memory`, `Memory.Spans` is
+ * there for `Effect.serviceOption`.
+ *
+ * **Fails with** `SettingsError` that names every bad variable at once, and with `OtlpSetupError`.
+ *
+ * @since 0.1.0
+ */
+export const layerFromEnvWith = (
+  options: Options & { readonly console?: Console.Options | undefined }
+): Layer.Layer<Delivery.Deliveries, Settings.SettingsError | Otlp.OtlpSetupError> => {
+  const { console, ...code } = options
+  return Layer.unwrap(
+    Effect.gen(function* () {
+      const settings = yield* Settings.fromEnv(code)
+      for (const notice of settings.notices) yield* Effect.logWarning(notice)
+      const names = settings.exporters.value
+      if (!settings.enabled.value || names.includes("none")) return layerNoop
+      const exporters: Array<Exporter> = []
+      if (names.includes("console")) exporters.push(Console.make({ ...consoleOptions(settings), ...console }))
+      if (names.includes("otlp")) exporters.push(yield* otlpExporter(settings))
+      return names.includes("in_memory") ? inMemory(exporters, settings) : recording(exporters, settings)
+    })
+  )
+}
+
+/**
+ * Takes the Layer that the environment asks for, and nothing from code.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Agent, Tracing } from "handspan"
+ *
+ * const hello = Agent.make("hello", { run: (name: string) => Effect.succeed(`Hello, ${name}`) })
+ * const greeting = await Effect.runPromise(hello("Ada").pipe(Effect.provide(Tracing.layerFromEnv)))
+ * if (greeting !== "Hello, Ada") throw new Error("expected a greeting")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const layerFromEnv: Layer.Layer<Delivery.Deliveries, Settings.SettingsError | Otlp.OtlpSetupError> =
+  layerFromEnvWith({})
+
+/** Without variables there is nothing that could be wrong. */
+const fromCode = (options: Options): Settings.Settings => Result.getOrThrow(Settings.fromRecord({}, options))
+
+const consoleOptions = (settings: Settings.Settings): Console.Options => ({
+  format: settings.consoleFormat.value,
+  output: settings.consoleOutput.value
+})
+
+const otlpExporter = (settings: Settings.Settings) =>
+  Otlp.make({
+    url: settings.otlpEndpoint.value,
+    protocol: settings.otlpProtocol.value,
+    headers: settings.otlpHeaders.value,
+    timeout: settings.otlpTimeout.value,
+    compression: settings.otlpCompression.value
+  })
+
+const recording = (
+  exporters: ReadonlyArray<Exporter>,
+  settings: Settings.Settings
+): Layer.Layer<Delivery.Deliveries> =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      // Closed side by side: the deadline of the shutdown is one for all.
+      const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+      const deliveries = yield* Effect.forEach(exporters, (exporter) =>
+        Scope.provide(Delivery.make(exporter, deliveryOptions(settings)), scope)
+      )
+      const tracer = Recorder.make({
+        resource: withSdk(Settings.resource(settings)),
+        limits: limits(settings),
+        onEnd: (span) => {
+          for (const delivery of deliveries) delivery.offer(span)
+        }
+      })
+      return Context.make(Tracer.Tracer, tracer).pipe(
+        Context.add(Delivery.Deliveries, {
+          flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
+          ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger)
+        })
+      )
+    })
+  ).pipe(Layer.merge(logs(settings)))
+
+const inMemory = (
+  others: ReadonlyArray<Exporter>,
+  settings: Settings.Settings
+): Layer.Layer<Delivery.Deliveries | Memory.Spans> => {
+  const { exporter, spans } = Memory.make()
+  return Layer.effect(
+    Memory.Spans,
+    Effect.map(Delivery.Deliveries, ({ flush }) =>
+      Memory.Spans.of({ all: Effect.andThen(flush, spans.all), clear: Effect.andThen(flush, spans.clear) })
+    )
+  ).pipe(Layer.provideMerge(recording([...others, exporter], settings)))
+}
+
+const nothingToDeliver = Delivery.Deliveries.of({ flush: Effect.void, ledgers: Effect.succeed([]) })
+
+const logs = (settings: Settings.Settings): Layer.Layer<never> => {
+  switch (settings.logFormat.value) {
+    case "annotate":
+      return Correlation.layer
+    case "json":
+      return Correlation.layerJson({ service: settings.serviceName.value, environment: settings.environment.value })
+    case "none":
+      return Layer.empty
+  }
+}
+
+const deliveryOptions = (settings: Settings.Settings): Delivery.Options => ({
+  queueSize: settings.queueSize.value,
+  batchSize: settings.batchSize.value,
+  batchDelay: settings.batchDelay.value,
+  shutdownTimeout: settings.shutdownTimeout.value
+})
+
+const limits = (settings: Settings.Settings): Recorder.Limits => ({
+  attributes: settings.spanAttributeCount.value,
+  attributeValueLength: settings.attributeValueLength.value,
+  events: settings.spanEventCount.value,
+  links: settings.spanLinkCount.value,
+  eventAttributes: settings.eventAttributeCount.value,
+  linkAttributes: settings.linkAttributeCount.value
+})
+
+/** Says who recorded, as receivers expect it (OpenTelemetry Resource Conventions §Telemetry SDK). */
+const withSdk = (resource: Resource): Resource => ({
+  attributes: { [Key.sdkName]: "handspan", [Key.sdkLanguage]: "nodejs", [Key.sdkVersion]: version, ...resource.attributes }
+})
+
+/** The version of this package; a test holds it against package.json. */
+const version = "0.1.0"

@@ -1,0 +1,50 @@
+// Runs a program under a Recorder of its own with countable ids, and gives the spans back. What the suite stands on until
+// the testing kit is there.
+import { Effect, Exit, Option } from "effect"
+import * as Recorder from "../src/Recorder.ts"
+import type { SpanRecord } from "../src/SpanRecord.ts"
+
+export const countedIds = (): Recorder.Ids => {
+  let traces = 0
+  let spans = 0
+  return {
+    traceId: () => (++traces).toString(16).padStart(32, "0"),
+    spanId: () => (++spans).toString(16).padStart(16, "0")
+  }
+}
+
+/** The exit of a program and the spans it ended, in the order they ended. */
+export const recorded = <A, E, R>(
+  program: Effect.Effect<A, E, R>,
+  options?: { readonly limits?: Partial<Recorder.Limits> }
+): Effect.Effect<{ readonly exit: Exit.Exit<A, E>; readonly spans: ReadonlyArray<SpanRecord> }, never, R> =>
+  Effect.suspend(() => {
+    const spans: Array<SpanRecord> = []
+    const tracer = Recorder.make({ ids: countedIds(), onEnd: (span) => void spans.push(span), ...options })
+    return Effect.map(Effect.exit(Effect.withTracer(program, tracer)), (exit) => ({ exit, spans }))
+  })
+
+/** The error that an exit failed with. */
+export const failure = <E>(exit: Exit.Exit<unknown, E>): E | undefined => Option.getOrUndefined(Exit.findErrorOption(exit))
+
+/** The span of a name; the one that started first where there are several. */
+export const spanNamed = (spans: ReadonlyArray<SpanRecord>, name: string): SpanRecord => {
+  const found = spans.filter((span) => span.name === name).sort((a, b) => (a.spanId < b.spanId ? -1 : 1))[0]
+  if (found === undefined) throw new Error(`No span "${name}": there are ${spans.map((span) => span.name).join(", ")}`)
+  return found
+}
+
+/** The tree as indented names, children in the order they started. */
+export const outline = (spans: ReadonlyArray<SpanRecord>): string => {
+  const below = (parent: string | undefined, indent: string): string =>
+    spans
+      .filter((span) => span.parentSpanId === parent)
+      .sort((a, b) => (a.spanId < b.spanId ? -1 : 1))
+      .map((span) => `${indent}${span.name} ${span.status.code}\n${below(span.spanId, `${indent}  `)}`)
+      .join("")
+  return `\n${below(undefined, "")}`
+}
+
+/** The names of the spans that a span links to. */
+export const linkedNames = (spans: ReadonlyArray<SpanRecord>, span: SpanRecord): ReadonlyArray<string> =>
+  span.links.map((link) => spans.find((other) => other.spanId === link.spanId)?.name ?? `? ${link.spanId}`)
