@@ -28,7 +28,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */
 const edges = ["cli/", "collector/", "exporter/", "Http", "Rpc", "Worker", "Mcp", "Testing"]
 /** Files that stand on what Node and Deno bring (`node:` modules, `process`, `Deno`). The others run anywhere. */
-const onRuntime = ["cli/", "collector/", "exporter/", "Spool", "Worker"]
+const onRuntime = ["cli/", "collector/", "exporter/", "Spool", "Worker", "Instrument"]
 const readsEnvironment = ["Settings"]
 const writesToTerminal = ["cli/", "exporter/Console"]
 

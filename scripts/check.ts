@@ -58,7 +58,7 @@ const sourceSteps: ReadonlyArray<Step> = [
   tool(
     "Effect habits",
     "@effect/tsgo/dist/effect-tsgo.cjs",
-    ["diagnostics", "--project", "tsconfig.json", "--strict", "--format", "text"],
+    ["diagnostics", "--project", "tsconfig.json", "--strict", "--severity", "error,warning", "--format", "text"],
     "Mend the code; the name of the rule explains itself"
   ),
   tool("format", "oxfmt/bin/oxfmt", ["--config", "scripts/oxfmt.json", "--check", ...folders], "npm run format"),
