@@ -1,0 +1,330 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Fiber, Option, Redacted, Tracer } from "effect"
+import { TestClock } from "effect/testing"
+import * as Recorder from "../src/Recorder.ts"
+import * as TraceContext from "../src/TraceContext.ts"
+import { outline, recorded, spanNamed } from "./recorded.ts"
+
+describe("Recorder.make", () => {
+  it.effect("records spans of plain withSpan, with attributes, events, links, kind and times", () =>
+    Effect.gen(function* () {
+      const upstream = Tracer.externalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16) })
+      const program = Effect.gen(function* () {
+        yield* Effect.annotateCurrentSpan("photos", 3)
+        yield* Effect.log("fetched")
+        yield* Effect.sleep("1 seconds")
+      }).pipe(Effect.withSpan("fetch", { kind: "client", attributes: { url: "x" }, links: [{ span: upstream, attributes: { why: "fan-in" } }] }))
+      const fiber = yield* Effect.forkChild(recorded(program))
+      yield* TestClock.adjust("1 seconds")
+      const { spans } = yield* Fiber.join(fiber)
+      assert.strictEqual(spans.length, 1)
+      const [span] = spans
+      assert.deepStrictEqual(
+        { ...span, events: span?.events.map((event) => ({ ...event, attributes: Object.keys(event.attributes) })) },
+        {
+          traceId: "00000000000000000000000000000001",
+          spanId: "0000000000000001",
+          parentSpanId: undefined,
+          parentIsRemote: false,
+          flags: 3,
+          traceState: "",
+          name: "fetch",
+          kind: "client",
+          startTimeUnixNano: 0n,
+          endTimeUnixNano: 1_000_000_000n,
+          attributes: { url: "x", photos: 3 },
+          events: [
+            {
+              name: "fetched",
+              timeUnixNano: 0n,
+              attributes: ["effect.fiberId", "effect.logLevel"],
+              droppedAttributesCount: 0
+            }
+          ],
+          links: [
+            {
+              traceId: "a".repeat(32),
+              spanId: "b".repeat(16),
+              flags: 1,
+              traceState: "",
+              attributes: { why: "fan-in" },
+              droppedAttributesCount: 0
+            }
+          ],
+          status: { code: "ok" },
+          droppedAttributesCount: 0,
+          droppedEventsCount: 0,
+          droppedLinksCount: 0,
+          resource: { attributes: {} },
+          scope: { name: "handspan", version: "" }
+        }
+      )
+    })
+  )
+
+  it.effect("keeps the parent across awaits, timers and forks", () =>
+    Effect.gen(function* () {
+      const child = (name: string) => Effect.withSpan(Effect.void, name)
+      const program = Effect.gen(function* () {
+        yield* Effect.promise(() => Promise.resolve())
+        yield* child("after await")
+        yield* Effect.sleep("1 millis")
+        yield* child("after timer")
+        yield* Fiber.join(yield* Effect.forkChild(child("in fork")))
+        yield* Fiber.join(yield* Effect.forkDetach(child("in detached fork")))
+      }).pipe(Effect.withSpan("root"))
+      const fiber = yield* Effect.forkChild(recorded(program))
+      yield* Effect.yieldNow
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* TestClock.adjust("1 millis")
+      const { spans } = yield* Fiber.join(fiber)
+      assert.strictEqual(
+        outline(spans),
+        "\nroot ok\n  after await ok\n  after timer ok\n  in fork ok\n  in detached fork ok\n"
+      )
+    })
+  )
+
+  it.effect("goes on with a remote parent: ids, flags and tracestate", () =>
+    Effect.gen(function* () {
+      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 1, traceState: "vendor=1" })
+      const { spans } = yield* recorded(
+        Effect.withSpan(Effect.withSpan(Effect.void, "inner"), "outer").pipe(Effect.withParentSpan(remote))
+      )
+      assert.deepStrictEqual(
+        spans.map(({ flags, name, parentIsRemote, parentSpanId, traceId, traceState }) => ({
+          name,
+          traceId,
+          parentSpanId,
+          parentIsRemote,
+          flags,
+          traceState
+        })),
+        [
+          {
+            name: "inner",
+            traceId: "a".repeat(32),
+            parentSpanId: "0000000000000001",
+            parentIsRemote: false,
+            flags: 1,
+            traceState: "vendor=1"
+          },
+          {
+            name: "outer",
+            traceId: "a".repeat(32),
+            parentSpanId: "b".repeat(16),
+            parentIsRemote: true,
+            flags: 1,
+            traceState: "vendor=1"
+          }
+        ]
+      )
+    })
+  )
+
+  it.effect("does not record what is unsampled, and passes real ids on", () =>
+    Effect.gen(function* () {
+      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 2, traceState: "v=1" })
+      const { exit, spans } = yield* recorded(
+        Effect.withSpan(Effect.withSpan(Effect.currentSpan, "inner", { attributes: { a: 1 } }), "outer").pipe(Effect.withParentSpan(remote))
+      )
+      assert.deepStrictEqual(spans, [])
+      assert.isTrue(Exit.isSuccess(exit))
+      const inner = (exit as Exit.Success<Tracer.Span>).value
+      assert.deepStrictEqual(TraceContext.fromSpan(inner), {
+        traceId: "a".repeat(32),
+        spanId: inner.spanId,
+        flags: 2,
+        traceState: "v=1"
+      })
+      assert.strictEqual(inner.status._tag, "Ended")
+    })
+  )
+
+  it.effect("begins a new trace under a parent whose ids mean nothing", () =>
+    Effect.gen(function* () {
+      const off = Tracer.externalSpan({ traceId: "noop", spanId: "noop" })
+      const { spans } = yield* recorded(Effect.withSpan(Effect.void, "work").pipe(Effect.withParentSpan(off)))
+      assert.deepStrictEqual(
+        spans.map(({ parentSpanId, traceId }) => [parentSpanId, traceId]),
+        [[undefined, "00000000000000000000000000000001"]]
+      )
+    })
+  )
+
+  it.effect("cuts at its limits and counts what it cut", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        yield* Effect.annotateCurrentSpan({ a: "😀😀😀", b: 2, c: 3, d: 4 })
+        yield* Effect.annotateCurrentSpan("a", "again, and long")
+        yield* Effect.annotateLogs(Effect.log("one"), { x: 1, y: 2 })
+        yield* Effect.log("two")
+      }).pipe(Effect.withSpan("span"))
+      const limits = { attributes: 2, attributeValueLength: 5, events: 1, eventAttributes: 1 }
+      const { spans } = yield* recorded(program, { limits })
+      assert.deepStrictEqual(
+        spans.map(({ attributes, droppedAttributesCount, droppedEventsCount, events }) => ({
+          attributes,
+          droppedAttributesCount,
+          droppedEventsCount,
+          events: events.map((event) => [event.name, event.attributes, event.droppedAttributesCount])
+        })),
+        [
+          {
+            attributes: { a: "again", b: 2 },
+            droppedAttributesCount: 2,
+            droppedEventsCount: 1,
+            events: [["one", { x: 1 }, 3]]
+          }
+        ]
+      )
+    })
+  )
+
+  it.effect("copies attribute values when they arrive", () =>
+    Effect.gen(function* () {
+      const list = ["a"]
+      const { spans } = yield* recorded(
+        Effect.andThen(Effect.annotateCurrentSpan("list", list), Effect.sync(() => list.push("b"))).pipe(
+          Effect.withSpan("span")
+        )
+      )
+      assert.deepStrictEqual(spans[0]?.attributes, { list: ["a"] })
+    })
+  )
+
+  it.effect("keeps neither the value nor the error of an Exit", () =>
+    Effect.gen(function* () {
+      const { exit } = yield* recorded(
+        Effect.gen(function* () {
+          const span = yield* Effect.makeSpan("by hand")
+          span.end(1n, Exit.succeed({ secret: "in the value" }))
+          const failed = yield* Effect.makeSpan("failed by hand")
+          failed.end(1n, Exit.fail({ _tag: "Denied", password: "hunter2" }))
+          return JSON.stringify([span, failed], (_, value) =>
+            typeof value === "bigint" ? String(value) : Context.isContext(value) ? "context" : value
+          )
+        })
+      )
+      const text = Exit.isSuccess(exit) ? exit.value : ""
+      assert.include(text, "by hand")
+      assert.notInclude(text, "secret")
+      assert.notInclude(text, "hunter2")
+    })
+  )
+
+  it.effect("leaks no field of a plain-object error", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(Effect.withSpan(Effect.fail({ _tag: "Denied", password: "hunter2" }), "login"))
+      assert.deepStrictEqual(spans[0]?.status, { code: "error", message: "error Denied" })
+      assert.notInclude(JSON.stringify(spans[0]?.events.map((event) => event.attributes)), "hunter2")
+    })
+  )
+
+  it.effect("records each span once, however often it is ended, and ignores what comes after", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(
+        Effect.gen(function* () {
+          const span = yield* Effect.makeSpan("twice")
+          span.end(5n, Exit.void)
+          span.end(9n, Exit.fail("late"))
+          span.attribute("late", true)
+          span.event("late", 9n)
+          span.addLinks([{ span, attributes: {} }])
+        })
+      )
+      assert.deepStrictEqual(
+        spans.map(({ attributes, endTimeUnixNano, events, links, status }) => ({ attributes, endTimeUnixNano, events, links, status })),
+        [{ attributes: {}, endTimeUnixNano: 5n, events: [], links: [], status: { code: "ok" } }]
+      )
+    })
+  )
+
+  it.effect("never ends a span before its start, when the clock was set back", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("10 seconds")
+      const { spans } = yield* recorded(
+        Effect.map(Effect.makeSpan("span"), (span) => span.end(1n, Exit.void))
+      )
+      assert.strictEqual(spans[0]?.endTimeUnixNano, spans[0]?.startTimeUnixNano)
+    })
+  )
+
+  it.effect("begins a trace of its own for a root span", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(
+        Effect.withSpan(Effect.withSpan(Effect.void, "other", { root: true }), "one")
+      )
+      assert.notStrictEqual(spanNamed(spans, "other").traceId, spanNamed(spans, "one").traceId)
+    })
+  )
+
+  it.effect("has no hook around primitives", () =>
+    Effect.sync(() => assert.isUndefined(Recorder.make({ onEnd: () => {} }).context))
+  )
+})
+
+describe("Recorder.makeNoop", () => {
+  it.effect("gives real, unsampled ids and goes on with a caller's trace", () =>
+    Effect.gen(function* () {
+      const tracer = Recorder.makeNoop()
+      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 3, traceState: "v=1" })
+      const read = Effect.map(Effect.currentSpan, TraceContext.fromSpan)
+      const alone = yield* Effect.withSpan(read, "alone").pipe(Effect.withTracer(tracer))
+      const joined = yield* Effect.withSpan(read, "joined").pipe(Effect.withParentSpan(remote), Effect.withTracer(tracer))
+      assert.isTrue(alone !== undefined && TraceContext.isTraceId(alone.traceId) && TraceContext.isSpanId(alone.spanId))
+      assert.strictEqual(alone?.flags, TraceContext.flagRandom)
+      assert.deepStrictEqual(
+        { ...joined, spanId: "" },
+        { traceId: "a".repeat(32), spanId: "", flags: 2, traceState: "v=1" }
+      )
+    })
+  )
+})
+
+describe("Recorder.randomIds", () => {
+  it.effect("gives valid ids, none of them twice", () =>
+    Effect.sync(() => {
+      const ids = Recorder.randomIds()
+      const traceIds = Array.from({ length: 2000 }, ids.traceId)
+      const spanIds = Array.from({ length: 2000 }, ids.spanId)
+      assert.isTrue(traceIds.every(TraceContext.isTraceId) && spanIds.every(TraceContext.isSpanId))
+      assert.strictEqual(new Set([...traceIds, ...spanIds]).size, 4000)
+    })
+  )
+})
+
+describe("Recorder", () => {
+  it.effect("never prints a Redacted attribute", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(
+        Effect.withSpan(Effect.void, "span", {
+          attributes: { key: Redacted.make("hunter2"), nested: { key: Redacted.make("hunter2") } }
+        })
+      )
+      assert.deepStrictEqual(spans[0]?.attributes, { key: "<redacted>", nested: '{"key":"<redacted>"}' })
+    })
+  )
+
+  it.effect("survives attributes that cannot be read", () =>
+    Effect.gen(function* () {
+      const hostile = {
+        get boom(): never {
+          throw new Error("no")
+        }
+      }
+      const { spans } = yield* recorded(
+        Effect.withSpan(Effect.void, "span", {
+          attributes: { hostile, symbol: Symbol("x"), f: () => 1, nothing: null, absent: undefined, option: Option.some(1) }
+        })
+      )
+      assert.deepStrictEqual(spans[0]?.attributes, {
+        hostile: "!UNENCODABLE",
+        symbol: "!UNENCODABLE",
+        f: "!UNENCODABLE",
+        nothing: "null",
+        option: '{"_id":"Option","_tag":"Some","value":1}'
+      })
+    })
+  )
+})
