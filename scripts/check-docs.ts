@@ -45,11 +45,13 @@ const faultsInFile = (path: string): ReadonlyArray<string> => {
 }
 
 const faultsInSymbol = ({ declarations, name }: DocumentedSymbol): ReadonlyArray<string> => {
-  // Overloads, and a value and type of one name, are one thing to the reader: one docstring serves.
-  const exported = declarations.filter((declaration) => declaration.declarationKind === "export")
+  // What is only passed on (`export * as Agent`, `export { make }`) is documented where it is made. Overloads, and a value and type of one name, are one thing to the reader: one docstring serves.
+  const exported = declarations.filter(
+    ({ declarationKind, kind }) => declarationKind === "export" && kind !== "namespace" && kind !== "reference"
+  )
   const first = exported[0]
   if (first === undefined) return []
-  const at = `${relative(".", fileURLToPath(first.location.filename))}:${first.location.line}`
+  const at = `${relative(".", fileURLToPath(first.location.filename))}:${first.location.line + 1}`
   const docs = exported.flatMap((declaration) => declaration.jsDoc ?? [])
   if (!docs.some((doc) => doc.doc?.trim()))
     return [`${at}: ${name} has no docstring. Say in a sentence what it does, and for whom`]

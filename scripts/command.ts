@@ -13,7 +13,7 @@ const running = new Set<ChildProcess>()
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
     for (const child of running) child.kill(signal)
-    process.kill(process.pid, signal)
+    process.exit(signal === "SIGINT" ? 130 : 143)
   })
 }
 
