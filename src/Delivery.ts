@@ -150,7 +150,7 @@ export const make = (
 
     // A defect of an exporter must not end the delivery: it is a refusal of the batch.
     const send = (batch: ReadonlyArray<SpanRecord>) =>
-      Effect.catchDefect(exporter.export(batch), (defect) =>
+      Effect.catchDefect(Effect.suspend(() => exporter.export(batch)), (defect) =>
         Effect.fail(
           new ExportError({
             exporter: exporter.name,
