@@ -24,7 +24,7 @@ interface DocumentedSymbol {
 /** Says what is missing in src, one line for each fault. */
 export const checkDocs = async (): Promise<ReadonlyArray<string>> => {
   const paths = globSync("src/**/*.ts").toSorted()
-  const { ok, output, stdout } = await run("deno", ["doc", "--json", "--no-lock", ...paths])
+  const { ok, output, stdout } = await run("deno", ["doc", "--json", "--quiet", "--no-lock", ...paths])
   if (!ok) return [output]
   const doc: DenoDoc = JSON.parse(stdout)
   return [
@@ -45,7 +45,8 @@ const faultsInFile = (path: string): ReadonlyArray<string> => {
 }
 
 const faultsInSymbol = ({ declarations, name }: DocumentedSymbol): ReadonlyArray<string> => {
-  // What is only passed on (`export * as Agent`, `export { make }`) is documented where it is made. Overloads, and a value and type of one name, are one thing to the reader: one docstring serves.
+  // What is only passed on (`export * as Agent`, `export { make }`) is documented where it is made. Overloads, and a value
+  // and type of one name, are one thing to the reader: one docstring serves.
   const exported = declarations.filter(
     ({ declarationKind, kind }) => declarationKind === "export" && kind !== "namespace" && kind !== "reference"
   )
