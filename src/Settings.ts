@@ -10,7 +10,20 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Key } from "./Conventions.ts"
 import type { Resource } from "./SpanRecord.ts"
-import * as Variable from "./Variable.ts"
+import {
+  anyText,
+  baseEndpoint,
+  duration,
+  endpoint,
+  flag,
+  headers,
+  integer,
+  millis,
+  oneOf,
+  pairs,
+  row
+} from "./Variable.ts"
+import type * as Variable from "./Variable.ts"
 
 /**
  * Where spans can go.
@@ -51,32 +64,7 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   }
 }
 
-interface Entry<A> {
-  readonly name: string
-  readonly parser: Variable.Parser<A>
-  /** Where the variable is a list of pairs: whose value counts. */
-  readonly key?: string
-}
-
-interface Row<A> {
-  readonly description: string
-  readonly default: A
-  /** From the one that counts most to the one that counts least. */
-  readonly variables: ReadonlyArray<Entry<A>>
-}
-
-const row = <A>(
-  description: string,
-  fallback: A,
-  parser: Variable.Parser<A>,
-  ...names: ReadonlyArray<string | Entry<A>>
-): Row<A> => ({
-  description,
-  default: fallback,
-  variables: names.map((name) => (typeof name === "string" ? { name, parser } : name))
-})
-
-const exporterNames = Variable.oneOf("console", "otlp", "in_memory", "none", "jaeger")
+const exporterNames = oneOf("console", "otlp", "in_memory", "none", "jaeger")
 
 const exporterList: Variable.Parser<ReadonlyArray<ExporterName>> = {
   allowed: "console, otlp, in_memory or none",
@@ -91,9 +79,9 @@ const exporterList: Variable.Parser<ReadonlyArray<ExporterName>> = {
   }
 }
 
-const resourceAttribute = (key: string): Entry<string> => ({
+const resourceAttribute = (key: string): Variable.Variable<string> => ({
   name: "OTEL_RESOURCE_ATTRIBUTES",
-  parser: Variable.anyText,
+  parser: anyText,
   key
 })
 
@@ -106,9 +94,9 @@ export const table = {
   enabled: row(
     "Whether spans are recorded at all.",
     true,
-    Variable.flag(true),
+    flag(true),
     "HANDSPAN_ENABLED",
-    { name: "OTEL_SDK_DISABLED", parser: Variable.flag(false) },
+    { name: "OTEL_SDK_DISABLED", parser: flag(false) },
     "TRACING_ENABLED",
     "ENABLE_TRACING",
     "LOOM_TELEMETRY_AUTO"
@@ -125,21 +113,21 @@ export const table = {
   consoleFormat: row(
     "How the console exporter writes spans.",
     "pretty",
-    Variable.oneOf("pretty", "line", "trace", "continuum", "json"),
+    oneOf("pretty", "line", "trace", "continuum", "json"),
     "HANDSPAN_CONSOLE_FORMAT"
   ),
   consoleOutput: row(
     "Where the console exporter writes to.",
     "stderr",
-    Variable.oneOf("stdout", "stderr"),
+    oneOf("stdout", "stderr"),
     "HANDSPAN_CONSOLE_OUTPUT"
   ),
   otlpEndpoint: row(
     "The OTLP receiver. All but the `TRACES` variable are base URLs, to which `/v1/traces` is added.",
     "http://localhost:4318/v1/traces",
-    Variable.baseEndpoint,
+    baseEndpoint,
     "HANDSPAN_OTLP_ENDPOINT",
-    { name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", parser: Variable.endpoint },
+    { name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", parser: endpoint },
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTLP_ENDPOINT",
     "TRACING_OTLP_ENDPOINT",
@@ -148,7 +136,7 @@ export const table = {
   otlpProtocol: row<"http/json" | "http/protobuf" | "grpc" | undefined>(
     "How spans travel to it. Without it the endpoint decides: grpc for port 4317, else http/json.",
     undefined,
-    Variable.oneOf("http/json", "http/protobuf", "grpc"),
+    oneOf("http/json", "http/protobuf", "grpc"),
     "HANDSPAN_OTLP_PROTOCOL",
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL"
@@ -156,7 +144,7 @@ export const table = {
   otlpHeaders: row(
     "Headers of each request to it, such as keys; they are kept from logs and spans.",
     {},
-    Variable.headers,
+    headers,
     "HANDSPAN_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     "OTEL_EXPORTER_OTLP_HEADERS"
@@ -164,28 +152,49 @@ export const table = {
   otlpTimeout: row(
     "How long one request to it may take, in milliseconds.",
     Duration.seconds(10),
-    Variable.millis,
+    millis,
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
     "OTEL_EXPORTER_OTLP_TIMEOUT"
   ),
   otlpCompression: row(
     "How requests to it are compressed.",
     "none",
-    Variable.oneOf("none", "gzip"),
+    oneOf("none", "gzip"),
     "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
     "OTEL_EXPORTER_OTLP_COMPRESSION"
   ),
-  jaegerHost: row("The host that the exporter `jaeger` means.", "localhost", Variable.anyText, "TRACING_JAEGER_HOST"),
+  otlpCertificate: row(
+    "The PEM file of the authorities that its https certificate is checked with.",
+    "",
+    anyText,
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE"
+  ),
+  otlpClientCertificate: row(
+    "The PEM file of the certificate to show it.",
+    "",
+    anyText,
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
+  ),
+  otlpClientKey: row(
+    "The PEM file of its key.",
+    "",
+    anyText,
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY"
+  ),
+  jaegerHost: row("The host that the exporter `jaeger` means.", "localhost", anyText, "TRACING_JAEGER_HOST"),
   jaegerPort: row(
     "Its port. Only 4317 and 4318 take OTLP; any other means 4318.",
     4318,
-    Variable.integer(1),
+    integer(1),
     "TRACING_JAEGER_PORT"
   ),
   serviceName: row(
     "The service that spans belong to.",
     "unknown_service",
-    Variable.anyText,
+    anyText,
     "HANDSPAN_SERVICE_NAME",
     "OTEL_SERVICE_NAME",
     resourceAttribute(Key.serviceName)
@@ -193,7 +202,7 @@ export const table = {
   serviceVersion: row(
     "Its version, empty where it is not known.",
     "",
-    Variable.anyText,
+    anyText,
     "HANDSPAN_SERVICE_VERSION",
     "OTEL_SERVICE_VERSION",
     resourceAttribute(Key.serviceVersion)
@@ -201,61 +210,51 @@ export const table = {
   environment: row(
     "The environment it is deployed in.",
     "production",
-    Variable.anyText,
+    anyText,
     "HANDSPAN_ENVIRONMENT",
     resourceAttribute(Key.deploymentEnvironmentName),
     resourceAttribute(Key.deploymentEnvironment),
     "ENVIRONMENT"
   ),
-  resourceAttributes: row("More attributes of it.", {}, Variable.pairs, "OTEL_RESOURCE_ATTRIBUTES"),
+  resourceAttributes: row("More attributes of it.", {}, pairs, "OTEL_RESOURCE_ATTRIBUTES"),
   logFormat: row(
     "How log lines carry the ids of their span: as annotations, as JSON lines, not at all.",
     "annotate",
-    Variable.oneOf("annotate", "json", "none"),
+    oneOf("annotate", "json", "none"),
     "HANDSPAN_LOG_FORMAT"
   ),
   shutdownTimeout: row(
     "How long the program may wait at its end for spans to leave.",
     Duration.seconds(5),
-    Variable.duration,
+    duration,
     "HANDSPAN_SHUTDOWN_TIMEOUT"
   ),
   batchDelay: row(
     "How old a span may get before its batch leaves, in milliseconds.",
     Duration.seconds(5),
-    Variable.millis,
+    millis,
     "OTEL_BSP_SCHEDULE_DELAY"
   ),
-  queueSize: row("How many spans may wait.", 2048, Variable.integer(1), "OTEL_BSP_MAX_QUEUE_SIZE"),
-  batchSize: row("How many spans leave at once.", 512, Variable.integer(1), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
+  queueSize: row("How many spans may wait.", 2048, integer(1), "OTEL_BSP_MAX_QUEUE_SIZE"),
+  batchSize: row("How many spans leave at once.", 512, integer(1), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
   spanAttributeCount: row(
     "How many attributes a span keeps.",
     128,
-    Variable.integer(0),
+    integer(0),
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_ATTRIBUTE_COUNT_LIMIT"
   ),
   attributeValueLength: row(
     "How many characters a text attribute keeps.",
     Infinity,
-    Variable.integer(0),
+    integer(0),
     "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
   ),
-  spanEventCount: row("How many events a span keeps.", 128, Variable.integer(0), "OTEL_SPAN_EVENT_COUNT_LIMIT"),
-  spanLinkCount: row("How many links a span keeps.", 128, Variable.integer(0), "OTEL_SPAN_LINK_COUNT_LIMIT"),
-  eventAttributeCount: row(
-    "How many attributes an event keeps.",
-    128,
-    Variable.integer(0),
-    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"
-  ),
-  linkAttributeCount: row(
-    "How many attributes a link keeps.",
-    128,
-    Variable.integer(0),
-    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT"
-  )
+  spanEventCount: row("How many events a span keeps.", 128, integer(0), "OTEL_SPAN_EVENT_COUNT_LIMIT"),
+  spanLinkCount: row("How many links a span keeps.", 128, integer(0), "OTEL_SPAN_LINK_COUNT_LIMIT"),
+  eventAttributeCount: row("How many attributes an event keeps.", 128, integer(0), "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"),
+  linkAttributeCount: row("How many attributes a link keeps.", 128, integer(0), "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")
 }
 
 /**
@@ -278,13 +277,13 @@ export type Settings = { readonly [Name in keyof Values]: Setting<Values[Name]> 
 type Problem = SettingsError["problems"][number]
 
 const resolve = <A>(
-  { variables, default: value }: Row<A>,
+  { variables, default: value }: Variable.Row<A>,
   read: (name: string) => string | undefined,
   problems: Map<string, Problem>
 ): Setting<A> => {
   for (const { key, name, parser } of variables) {
     const whole = read(name)?.trim()
-    const text = key === undefined || whole === undefined ? whole : Variable.pairs.parse(whole)?.[key]
+    const text = key === undefined || whole === undefined ? whole : pairs.parse(whole)?.[key]
     // An empty variable is an unset one (OpenTelemetry Environment Variables §Parsing empty value).
     if (text === undefined || text === "") continue
     const parsed = parser.parse(text)
@@ -330,7 +329,7 @@ const fromReader = (
   const problems = new Map<string, Problem>()
   const given: Readonly<Record<string, unknown>> = code
   const { exporters, otlpEndpoint, ...settings } = Object.fromEntries(
-    Object.entries<Row<unknown>>(table).map(([name, entry]) => [
+    Object.entries<Variable.Row<unknown>>(table).map(([name, entry]) => [
       name,
       given[name] === undefined ? resolve(entry, read, problems) : { value: given[name], source: "code" }
     ])

@@ -24,6 +24,46 @@ export interface Parser<A> {
 }
 
 /**
+ * A variable and how it is read.
+ *
+ * @since 0.1.0
+ */
+export interface Variable<A> {
+  readonly name: string
+  readonly parser: Parser<A>
+  /** Where the variable is a list of pairs: whose value counts. */
+  readonly key?: string
+}
+
+/**
+ * A setting that variables can set.
+ *
+ * @since 0.1.0
+ */
+export interface Row<A> {
+  readonly description: string
+  readonly default: A
+  /** From the one that counts most to the one that counts least. */
+  readonly variables: ReadonlyArray<Variable<A>>
+}
+
+/**
+ * Makes a row of the names of its variables, which the parser reads unless they bring their own.
+ *
+ * @since 0.1.0
+ */
+export const row = <A>(
+  description: string,
+  fallback: A,
+  parser: Parser<A>,
+  ...variables: ReadonlyArray<string | Variable<A>>
+): Row<A> => ({
+  description,
+  default: fallback,
+  variables: variables.map((variable) => (typeof variable === "string" ? { name: variable, parser } : variable))
+})
+
+/**
  * Takes one of several names, in any case.
  *
  * @since 0.1.0
