@@ -1,0 +1,180 @@
+/**
+ * Spans to an OTLP receiver, through the OpenTelemetry exporter for the protocol. Reads no environment; `Settings` does.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Exporter from "../Exporter.ts"
+import * as Variable from "../Variable.ts"
+import * as OpenTelemetry from "./OpenTelemetry.ts"
+
+/**
+ * How spans travel to an OTLP receiver.
+ *
+ * @since 0.1.0
+ */
+export type Protocol = "http/json" | "http/protobuf" | "grpc"
+
+/**
+ * An OTLP exporter that cannot be made as asked for. Its message says what to do.
+ *
+ * @since 0.1.0
+ */
+export class OtlpSetupError extends Schema.TaggedError<OtlpSetupError>()("OtlpSetupError", {
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+/**
+ * Where and how to send spans.
+ *
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The receiver's base URL, to which `/v1/traces` is added. Default: `http://localhost:4318`. */
+  readonly endpoint?: string | undefined
+  /** The receiver's URL for traces, taken as it is, in place of `endpoint`. */
+  readonly url?: string | undefined
+  /** Default: grpc for port 4317, `http/json` for any other. */
+  readonly protocol?: Protocol | undefined
+  /** Headers, or gRPC metadata, of each request. Default: none. */
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
+  /** PEM files for `https`: the authorities to trust, and what to show the receiver. Default: the system's, and nothing. */
+  readonly tls?: { readonly certificate?: string; readonly clientCertificate?: string; readonly clientKey?: string }
+  /** How long one export may take, the exporter's own retries included. Default: 10 seconds. */
+  readonly timeout?: Duration.Input | undefined
+  /** Default: none. */
+  readonly compression?: "none" | "gzip" | undefined
+  /** How long `flush` and `shutdown` may take. Default: 3 seconds. */
+  readonly shutdownTimeout?: Duration.Input | undefined
+}
+
+type Load = () => Promise<{ readonly OTLPTraceExporter: new (options: object) => OpenTelemetry.SpanExporter }>
+
+// Loaded when asked for: gRPC alone takes longer to load than all the rest.
+const packages: Record<Protocol, { readonly name: string; readonly load: Load }> = {
+  "http/json": {
+    name: "@opentelemetry/exporter-trace-otlp-http",
+    load: () => import("@opentelemetry/exporter-trace-otlp-http")
+  },
+  "http/protobuf": {
+    name: "@opentelemetry/exporter-trace-otlp-proto",
+    load: () => import("@opentelemetry/exporter-trace-otlp-proto")
+  },
+  grpc: {
+    name: "@opentelemetry/exporter-trace-otlp-grpc",
+    load: () => import("@opentelemetry/exporter-trace-otlp-grpc")
+  }
+}
+
+/**
+ * Makes the exporter to an OTLP receiver.
+ *
+ * **Details**: 4317 is OTLP's port for gRPC, where HTTP gets no answer that means anything. If the protocol is left open
+ * there, it is grpc if its package is installed, else HTTP on port 4318, with a warning in the log. An HTTP protocol
+ * asked for there is used, with a warning in the log and in every failure. A URL with `https` is TLS, with `http` it is
+ * not, for gRPC too. The variables that the OpenTelemetry exporters know do not count here.
+ *
+ * **Fails with** `OtlpSetupError` when the URL is none, or when the package for the protocol is not installed.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Otlp from "handspan/exporter/Otlp"
+ *
+ * const error = Effect.runSync(Effect.flip(Otlp.make({ endpoint: "ftp://collector" })))
+ * if (!error.message.includes("ftp://collector")) throw new Error("expected the URL in the message")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Effect.Effect<Exporter.Exporter, OtlpSetupError> =>
+  Effect.gen(function* () {
+    const asked = options.url ?? options.endpoint ?? "http://localhost:4318"
+    const url = Variable.httpUrl(options.url ?? Variable.tracesUrl(asked) ?? "")
+    if (url === undefined) {
+      return yield* new OtlpSetupError({ message: `Cannot export to "${asked}": it is no http:// or https:// URL` })
+    }
+    const { OTLPTraceExporter, hint, protocol } = yield* choose(url, options.protocol)
+    const exporter = yield* Effect.try({
+      try: () =>
+        withEnvironment(
+          variablesOf(options),
+          () =>
+            new OTLPTraceExporter({
+              url: protocol === "grpc" ? url.origin : url.href,
+              timeoutMillis: Math.max(Duration.toMillis(options.timeout ?? "10 seconds"), 1),
+              compression: options.compression ?? "none"
+            })
+        ),
+      catch: (cause) => new OtlpSetupError({ message: `Cannot make the OTLP exporter to ${url.origin}`, cause })
+    })
+    const adapted = OpenTelemetry.fromSpanExporter("otlp", exporter, options)
+    return hint === undefined ? adapted : withHint(adapted, hint)
+  })
+
+const load = (protocol: Protocol) => {
+  const { load: open, name } = packages[protocol]
+  return Effect.tryPromise({
+    try: open,
+    catch: (cause) =>
+      new OtlpSetupError({
+        message: `Cannot export by ${protocol}: package ${name} is missing: run \`npm install ${name}\``,
+        cause
+      })
+  }).pipe(Effect.map(({ OTLPTraceExporter }) => ({ OTLPTraceExporter, protocol, hint: undefined })))
+}
+
+const choose = Effect.fnUntraced(function* (url: URL, asked: Protocol | undefined) {
+  if (url.port !== "4317" || asked === "grpc") return yield* load(asked ?? "http/json")
+  const trap = `port 4317 of ${url.hostname} is OTLP's port for gRPC`
+  if (asked !== undefined) {
+    const hint = `${trap}, but the protocol is ${asked}: use port 4318, or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc`
+    yield* Effect.logWarning(`handspan: ${hint}`)
+    return { ...(yield* load(asked)), hint }
+  }
+  return yield* load("grpc").pipe(
+    Effect.catch((missing) => {
+      url.port = "4318"
+      const notice = `${trap}, so spans go to port 4318 by http/json. For gRPC: ${missing.message}`
+      return Effect.andThen(Effect.logWarning(`handspan: ${notice}`), load("http/json"))
+    })
+  )
+})
+
+const withHint = (adapted: Exporter.Exporter, hint: string): Exporter.Exporter => ({
+  ...adapted,
+  export: (spans) =>
+    Effect.mapError(
+      adapted.export(spans),
+      ({ exporter, message, refused, retryable }) =>
+        new Exporter.ExportError({ exporter, message: `${message}; ${hint}`, refused, retryable })
+    )
+})
+
+// What the exporters take as variables alone: files for TLS and, for gRPC, headers, which it else wants as an object of a
+// package that is not ours to import.
+const variablesOf = ({ headers = {}, tls = {} }: Options): Record<string, string> => ({
+  OTEL_EXPORTER_OTLP_HEADERS: Object.entries(headers)
+    .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value] as const)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join(","),
+  OTEL_EXPORTER_OTLP_CERTIFICATE: tls.certificate ?? "",
+  OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: tls.clientCertificate ?? "",
+  OTEL_EXPORTER_OTLP_CLIENT_KEY: tls.clientKey ?? ""
+})
+
+// The exporters read some fifteen variables when they are made. They would mix other headers into ours, and on Deno
+// reading what is not permitted throws. So while one is made, which is one synchronous step, they find only what we set.
+const withEnvironment = <A>(variables: Readonly<Record<string, string>>, evaluate: () => A): A => {
+  const environment = process.env
+  process.env = variables
+  try {
+    return evaluate()
+  } finally {
+    process.env = environment
+  }
+}
