@@ -29,7 +29,8 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
 const edges = ["cli/", "collector/", "exporter/", "Http", "Rpc", "Worker", "Mcp", "Testing"]
 /** Files that stand on what Node and Deno bring (`node:` modules, `process`, `Deno`). The others run anywhere. */
 const onRuntime = ["cli/", "collector/", "exporter/", "Spool", "Worker", "Instrument"]
-const readsEnvironment = ["Settings"]
+/** exporter/Otlp reads none: it hides the environment from the exporters it makes, which would read it. */
+const readsEnvironment = ["Settings", "exporter/Otlp"]
 const writesToTerminal = ["cli/", "exporter/Console"]
 
 /** One import, as a person wrote it. `names` are what it takes from `effect` itself, where each name is a module. */
