@@ -137,8 +137,8 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const around = fiber.cache.span
   const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
 
-  const open = (name: string, startTime = clock.currentTimeNanosUnsafe()): Tracer.Span => {
-    const parent = running.getStore()?.() ?? around
+  const open = (name: string, startTime: bigint, caller: (() => Tracer.Span) | undefined): Tracer.Span => {
+    const parent = caller?.() ?? around
     return tracer.span({
       name,
       parent: Option.fromUndefinedOr(parent),
@@ -152,7 +152,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   }
 
   const startSpan = (name: string, attributes?: Record<string, unknown>): SpanHandle => {
-    const span = open(name)
+    const span = open(name, clock.currentTimeNanosUnsafe(), running.getStore())
     setAttributes(span, attributes)
     return {
       traceId: span.traceId,
@@ -176,11 +176,12 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
     const original: (this: unknown, ...args: Array<unknown>) => unknown = target as never
     const traced = function (this: unknown, ...args: Array<unknown>): unknown {
       const startTime = clock.currentTimeNanosUnsafe()
+      const caller = running.getStore()
       let span: Tracer.Span | undefined
       // The span opens with its first child, or when the function gave a value: one that gives an Effect has not begun.
       const opened = (): Tracer.Span => {
         if (span === undefined) {
-          span = open(name, startTime)
+          span = open(name, startTime, caller)
           setAttributes(span, attributesOf(args))
         }
         return span
