@@ -1,0 +1,181 @@
+/**
+ * Prints spans on the terminal, through Effect's Console. How a span or a trace looks as text lives in analysis/; what
+ * lives here is when to print what.
+ *
+ * @since 0.1.0
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as LineText from "../analysis/LineText.ts"
+import * as Printable from "../analysis/Printable.ts"
+import * as Summary from "../analysis/Summary.ts"
+import * as TreeText from "../analysis/TreeText.ts"
+import * as Exporter from "../Exporter.ts"
+import * as OtlpJson from "../OtlpJson.ts"
+import type { SpanRecord } from "../SpanRecord.ts"
+import * as TraceTree from "../TraceTree.ts"
+
+/**
+ * How spans are printed.
+ *
+ * - `pretty`: a tree per trace (`TreeText.render`)
+ * - `json`: a line of OTLP JSON per trace, which `OtlpJson.decodeText` reads back
+ * - `line`: a readable line per span, with its attributes as logfmt (`LineText.readable`)
+ * - `trace`: `[TRACE] <name> | trace_id=… | span_id=… | duration=…ms | {…}` per span (`LineText.trace`)
+ * - `continuum`: `TRACE: <name> (<start>-<end>) status=…` per span (`LineText.continuum`)
+ *
+ * @since 0.1.0
+ */
+export type Format = "pretty" | "json" | "line" | "trace" | "continuum"
+
+/**
+ * Options of `make`.
+ *
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default: `pretty`. */
+  readonly format?: Format | undefined
+  /** Default: `stdout`. */
+  readonly output?: "stdout" | "stderr" | undefined
+  /** Whether `pretty` and `line` paint. Default: only where the output is a terminal. */
+  readonly colors?: boolean | undefined
+  /** Whether a table of where the time went follows each tree of `pretty`. Default: false. */
+  readonly summary?: boolean | undefined
+}
+
+/**
+ * Makes an exporter that prints spans on the terminal.
+ *
+ * **Details**: `line`, `trace` and `continuum` print each span as it comes. `pretty` and `json` print a trace once its
+ * root has ended; a root is also a span whose parent is in another process. Spans that come after that are printed, as
+ * a continuation under the same trace id, once a span has ended whose parent was printed. On `flush` and `shutdown`
+ * whatever still waits is printed as incomplete, and so is the oldest trace when more than 10,000 spans wait. Each text
+ * is written in one call, so that lines never interleave with another writer's. What a terminal could obey in traced
+ * data is shown as escapes. Never fails.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { SpanRecord } from "handspan"
+ * import * as ConsoleExporter from "handspan/exporter/Console"
+ *
+ * const exporter = ConsoleExporter.make({ format: "trace" })
+ * await Effect.runPromise(exporter.export([SpanRecord.make({ name: "pipeline.trip" })]))
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}): Exporter.Exporter => {
+  const { format = "pretty", output = "stdout" } = options
+  const colors = options.colors ?? isTerminal(output)
+  const print = output === "stdout" ? Console.log : Console.error
+  if (format === "pretty" || format === "json") {
+    const write = format === "json" ? jsonText : (piece: Piece) => prettyText(piece, colors, options.summary ?? false)
+    const assembly = assemble()
+    const printAll = (take: () => ReadonlyArray<Piece>): Effect.Effect<void> =>
+      Effect.suspend(() => Effect.forEach(take(), (piece) => print(write(piece)), { discard: true }))
+    const rest = printAll(assembly.takeRest)
+    return Exporter.make({
+      name: "console",
+      export: (spans) => printAll(() => assembly.take(spans)),
+      flush: rest,
+      shutdown: rest
+    })
+  }
+  const lineOf = lineFormats[format](Printable.palette(colors))
+  return Exporter.make({
+    name: "console",
+    export: (spans) => Effect.suspend(() => print(spans.map(lineOf).join("\n")))
+  })
+}
+
+const lineFormats: Readonly<
+  Record<Exclude<Format, "pretty" | "json">, (colors: Printable.Palette) => (span: SpanRecord) => string>
+> = {
+  line: (colors) => (span) => LineText.readable(span, colors),
+  trace: () => LineText.trace,
+  continuum: () => LineText.continuum
+}
+
+const jsonText = (piece: Piece): string => Printable.safe(JSON.stringify(OtlpJson.encode(piece.spans)))
+
+const prettyText = (piece: Piece, colors: boolean, summary: boolean): string => {
+  const traces = TraceTree.fromSpans(piece.spans)
+  const trees = traces.map((trace) => TreeText.render(trace, { colors, note: piece.note }))
+  // The line break at the end sets one trace off from the next.
+  return [...trees, ...(summary ? ["", Summary.render(Summary.make(traces), { colors })] : []), ""].join("\n")
+}
+
+// Node, Deno and Bun have `process`; a browser does not.
+const isTerminal = (output: "stdout" | "stderr"): boolean =>
+  (globalThis as { readonly process?: Readonly<Record<typeof output, { readonly isTTY?: boolean }>> }).process?.[output]
+    ?.isTTY === true
+
+/** Spans of one trace that are printed together. */
+interface Piece {
+  readonly spans: ReadonlyArray<SpanRecord>
+  readonly note: string | undefined
+}
+
+const maxWaiting = 10_000
+const maxRemembered = 10_000
+
+/**
+ * Holds spans back until there is a tree to show: one whose top has ended and whose top's parent is not to be waited
+ * for, because there is none, it is in another process, or it was printed before.
+ */
+const assemble = () => {
+  // Both by trace id; the trace that came first stands first.
+  const waiting = new Map<string, Set<SpanRecord>>()
+  const printed = new Map<string, Set<string>>()
+
+  const isTop = (span: SpanRecord): boolean =>
+    span.parentSpanId === undefined || span.parentIsRemote || printed.get(span.traceId)?.has(span.parentSpanId) === true
+
+  const release = (traceId: string, spans: ReadonlyArray<SpanRecord>): void => {
+    for (const span of spans) waiting.get(traceId)?.delete(span)
+    if (waiting.get(traceId)?.size === 0) waiting.delete(traceId)
+    printed.set(traceId, new Set([...(printed.get(traceId) ?? []), ...spans.map((span) => span.spanId)]))
+    for (const forgotten of oldestBeyond(maxRemembered, printed)) printed.delete(forgotten)
+  }
+
+  const takeWhole = (traceId: string): Piece => {
+    const [trace] = TraceTree.fromSpans([...(waiting.get(traceId) ?? [])])
+    const tops = trace?.roots.filter((root) => isTop(root.span)) ?? []
+    const spans = Array.from(TraceTree.walk(tops), (node) => node.span)
+    const note = printed.has(traceId) ? "continued" : undefined
+    release(traceId, spans)
+    return { spans, note }
+  }
+
+  const takeIncomplete = (traceId: string): Piece => {
+    const spans = [...(waiting.get(traceId) ?? [])]
+    release(traceId, spans)
+    return { spans, note: "incomplete" }
+  }
+
+  return {
+    take: (spans: ReadonlyArray<SpanRecord>): ReadonlyArray<Piece> => {
+      for (const span of spans) waiting.set(span.traceId, (waiting.get(span.traceId) ?? new Set()).add(span))
+      // What waits can become whole only by a new top, so a long trace is not made into a tree at every batch.
+      const whole = new Set(spans.filter(isTop).map((span) => span.traceId))
+      const pieces = Array.from(whole, takeWhole)
+      return [...pieces, ...oldestBeyond(maxWaiting, waiting).map(takeIncomplete)]
+    },
+    takeRest: (): ReadonlyArray<Piece> => Array.from(waiting.keys(), takeIncomplete)
+  }
+}
+
+/** The traces that have to go, oldest first, so that no more than so many spans are held. */
+const oldestBeyond = (max: number, held: ReadonlyMap<string, ReadonlySet<unknown>>): ReadonlyArray<string> => {
+  let count = 0
+  for (const spans of held.values()) count += spans.size
+  const traceIds: Array<string> = []
+  for (const [traceId, spans] of held) {
+    if (count <= max) break
+    traceIds.push(traceId)
+    count -= spans.size
+  }
+  return traceIds
+}
