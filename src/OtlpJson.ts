@@ -264,9 +264,8 @@ const path = (at: Cursor): string => {
 const describe = (value: unknown): string => {
   if (value === undefined) return "nothing"
   if (Array.isArray(value)) return "an array"
-  if (typeof value === "object" && value !== null) return "an object"
-  if (typeof value !== "string") return String(value)
-  return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  return typeof value === "number" || typeof value === "boolean" || value === null ? `${value}` : "an object"
 }
 
 const text = (at: Cursor): string =>

@@ -29,13 +29,13 @@ const unprintable = /(?!\u200d)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 
 const shortEscapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
 
-const escapeOf = (character: string): string => {
-  const code = character.codePointAt(0) ?? 0
-  return (
-    shortEscapes[character] ??
-    (code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, "0")}`)
-  )
-}
+// By UTF-16 units, as JSON escapes, so that JSON made safe is still JSON.
+const escapeOf = (character: string): string =>
+  shortEscapes[character] ??
+  character
+    .split("")
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+    .join("")
 
 /**
  * Writes a duration with three digits that matter, in the unit that suits it: `640 ns`, `12.1 ms`, `1.24 s`, `2 m 05 s`.

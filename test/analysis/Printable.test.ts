@@ -23,7 +23,7 @@ describe("safe", () => {
       "\\u202egnp.exe",
       "zero\\u200bwidth",
       "\\ud800",
-      "\\u{e0041}",
+      "\\udb40\\udc41",
       "\\u2028"
     ])
   })
