@@ -67,10 +67,8 @@ function installDependencies() {
   // `npm run` tells where the npm is that runs us; asked directly, npm is on the PATH.
   const npmCli = process.env.npm_execpath?.endsWith("npm-cli.js") ? process.env.npm_execpath : undefined
   const [command, ...first] = npmCli === undefined ? ["npm"] : [process.execPath, npmCli]
-  // Not `npm ci`: a lockfile that was made where a registry lacks the binaries of other platforms does not name them, and
-  // `npm ci` refuses it. This takes the locked versions too, and leaves the lockfile as it is.
-  const flags = "--no-save --no-json --loglevel=error --include=dev --include=optional --no-audit --no-fund"
-  const args = [...first, "install", ...flags.split(" ")]
+  const flags = "--no-json --loglevel=error --include=dev --include=optional --no-audit --no-fund"
+  const args = [...first, "ci", ...flags.split(" ")]
   const result = spawnSync(command, args, {
     cwd: root,
     encoding: "utf8",

@@ -8,4 +8,4 @@ const shouter = Agent.make("shouter", { run: (text: string) => Effect.succeed(te
 
 const welcome = Pipeline.make("welcome", (name: string) => greeter(name).pipe(Effect.flatMap(shouter)))
 
-console.log(await Effect.runPromise(welcome("Ada").pipe(Effect.provide(Tracing.layerConsole))))
+console.log(await Effect.runPromise(welcome("Ada").pipe(Effect.provide(Tracing.layerConsole()))))
