@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exporter from "../Exporter.ts"
 import type * as SpanRecord from "../SpanRecord.ts"
+import type { TraceContext } from "../TraceContext.ts"
 
 /**
  * What OpenTelemetry's exporters read of a finished span.
@@ -122,7 +123,12 @@ const reasonOf = (error: unknown): string => {
     .slice(0, maxReasonLength)
 }
 
-const kinds = {
+/**
+ * OpenTelemetry's numbers for span kinds.
+ *
+ * @since 0.1.0
+ */
+export const spanKinds = {
   internal: Api.SpanKind.INTERNAL,
   server: Api.SpanKind.SERVER,
   client: Api.SpanKind.CLIENT,
@@ -139,37 +145,37 @@ const statusCodes = {
 /**
  * Presents a SpanRecord as a span of OpenTelemetry's SDK.
  *
- * **Details**: times are exact. An integer beyond 2^53 becomes its decimal text, as that SDK has no attribute for it.
+ * **Details**: attributes are presented as by `toAttributes`; nothing else is lost or rounded.
  *
  * @since 0.1.0
  */
 export const toReadableSpan = (span: SpanRecord.SpanRecord): ReadableSpan => {
-  const context = spanContext(span, false)
+  const context = toSpanContext(span, false)
   return {
     name: span.name,
-    kind: kinds[span.kind],
+    kind: spanKinds[span.kind],
     spanContext: () => context,
     ...(span.parentSpanId === undefined
       ? {}
-      : { parentSpanContext: spanContext({ ...span, spanId: span.parentSpanId }, span.parentIsRemote) }),
-    startTime: hrTime(span.startTimeUnixNano),
-    endTime: hrTime(span.endTimeUnixNano),
-    duration: hrTime(span.endTimeUnixNano - span.startTimeUnixNano),
+      : { parentSpanContext: toSpanContext({ ...span, spanId: span.parentSpanId }, span.parentIsRemote) }),
+    startTime: toHrTime(span.startTimeUnixNano),
+    endTime: toHrTime(span.endTimeUnixNano),
+    duration: toHrTime(span.endTimeUnixNano - span.startTimeUnixNano),
     ended: true,
     status: {
       code: statusCodes[span.status.code],
       ...(span.status.code === "error" ? { message: span.status.message } : {})
     },
-    attributes: attributes(span.attributes),
+    attributes: toAttributes(span.attributes),
     events: span.events.map((event) => ({
       name: event.name,
-      time: hrTime(event.timeUnixNano),
-      attributes: attributes(event.attributes),
+      time: toHrTime(event.timeUnixNano),
+      attributes: toAttributes(event.attributes),
       droppedAttributesCount: event.droppedAttributesCount
     })),
     links: span.links.map((link) => ({
-      context: spanContext(link, false),
-      attributes: attributes(link.attributes),
+      context: toSpanContext(link, false),
+      attributes: toAttributes(link.attributes),
       droppedAttributesCount: link.droppedAttributesCount
     })),
     resource: resource(span.resource),
@@ -180,10 +186,12 @@ export const toReadableSpan = (span: SpanRecord.SpanRecord): ReadableSpan => {
   }
 }
 
-const spanContext = (
-  span: Pick<SpanRecord.SpanRecord, "traceId" | "spanId" | "flags" | "traceState">,
-  isRemote: boolean
-): Api.SpanContext => ({
+/**
+ * Presents a trace context as OpenTelemetry's.
+ *
+ * @since 0.1.0
+ */
+export const toSpanContext = (span: TraceContext, isRemote: boolean): Api.SpanContext => ({
   traceId: span.traceId,
   spanId: span.spanId,
   traceFlags: span.flags,
@@ -191,9 +199,21 @@ const spanContext = (
   ...(span.traceState === "" ? {} : { traceState: Api.createTraceState(span.traceState) })
 })
 
-const hrTime = (nanos: bigint): Api.HrTime => [Number(nanos / 1_000_000_000n), Number(nanos % 1_000_000_000n)]
+/**
+ * Presents an instant, or a duration, in nanoseconds as OpenTelemetry's pair of seconds and nanoseconds, exactly.
+ *
+ * @since 0.1.0
+ */
+export const toHrTime = (nanos: bigint): Api.HrTime => [Number(nanos / 1_000_000_000n), Number(nanos % 1_000_000_000n)]
 
-const attributes = (from: SpanRecord.Attributes): Api.Attributes =>
+/**
+ * Presents attributes as OpenTelemetry's.
+ *
+ * **Details**: an integer beyond 2^53 becomes its decimal text, as that API has no value for it.
+ *
+ * @since 0.1.0
+ */
+export const toAttributes = (from: SpanRecord.Attributes): Api.Attributes =>
   Object.fromEntries(
     Object.entries(from).map(([key, value]) => [
       key,
@@ -202,7 +222,7 @@ const attributes = (from: SpanRecord.Attributes): Api.Attributes =>
   ) as Api.Attributes
 
 const attributeValue = (value: string | number | bigint | boolean) =>
-  typeof value !== "bigint" ? value : BigInt(Number(value)) === value ? Number(value) : value.toString()
+  typeof value !== "bigint" ? value : Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()
 
 // Exporters group spans by the identity of their resource, so each of ours must always become the same object.
 const resources = new WeakMap<SpanRecord.Resource, ReadableSpan["resource"]>()
@@ -210,7 +230,7 @@ const resources = new WeakMap<SpanRecord.Resource, ReadableSpan["resource"]>()
 const resource = (from: SpanRecord.Resource): ReadableSpan["resource"] => {
   const known = resources.get(from)
   if (known !== undefined) return known
-  const own = attributes(from.attributes)
+  const own = toAttributes(from.attributes)
   const made: ReadableSpan["resource"] = {
     attributes: own,
     merge: (other) => resource({ attributes: { ...from.attributes, ...(other?.attributes as SpanRecord.Attributes) } }),

@@ -1,6 +1,4 @@
-import * as Http from "node:http"
 import { createRequire } from "node:module"
-import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer"
@@ -12,6 +10,7 @@ import * as OpenTelemetry from "../../src/exporter/OpenTelemetry.ts"
 import * as Otlp from "../../src/exporter/Otlp.ts"
 import * as SpanRecord from "../../src/SpanRecord.ts"
 import * as Deno from "../deno.ts"
+import * as Receiver from "../receiver.ts"
 
 const span = SpanRecord.make({
   traceId: "12345678901234567890123456789012",
@@ -21,33 +20,6 @@ const span = SpanRecord.make({
   attributes: { agent: "planner" },
   resource: { attributes: { "service.name": "photos" } }
 })
-
-interface Request {
-  readonly path: string | undefined
-  readonly headers: Http.IncomingHttpHeaders
-  readonly body: Buffer
-}
-
-/** An OTLP receiver on loopback that keeps what it gets and answers with one status. */
-const receiver = (status = 200, answer = "{}") =>
-  Effect.gen(function* () {
-    const requests: Array<Request> = []
-    const server = Http.createServer((request, response) => {
-      const chunks: Array<Buffer> = []
-      request.on("data", (chunk: Buffer) => chunks.push(chunk))
-      request.on("end", () => {
-        requests.push({ path: request.url, headers: request.headers, body: Buffer.concat(chunks) })
-        response.writeHead(status, { "content-type": "application/json" }).end(answer)
-      })
-    })
-    yield* Effect.acquireRelease(
-      Effect.callback<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
-      }),
-      () => Effect.sync(() => [server.closeAllConnections(), server.close()])
-    )
-    return { requests, base: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
-  })
 
 /** Runs an effect and gives what it warned of. */
 const warnings = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
@@ -64,7 +36,7 @@ describe("make", () => {
       vi.stubEnv("OTEL_EXPORTER_OTLP_HEADERS", "x-stray=1")
       vi.stubEnv("OTEL_EXPORTER_OTLP_TIMEOUT", "nonsense")
       yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
-      const { base, requests } = yield* receiver()
+      const { base, requests } = yield* Receiver.open()
       const exporter = yield* Otlp.make({
         endpoint: `${base}/otlp/`,
         headers: { "api-key": Redacted.make("a=b; c,d"), "x-team": "a" }
@@ -72,7 +44,7 @@ describe("make", () => {
       yield* exporter.export([span])
       yield* exporter.shutdown
       assert.strictEqual(process.env["OTEL_EXPORTER_OTLP_HEADERS"], "x-stray=1")
-      const [{ body, headers, path }] = requests as [Request]
+      const [{ body, headers, path }] = requests as [Receiver.Request]
       assert.deepStrictEqual(
         [path, headers["content-type"], headers["api-key"], headers["x-team"], headers["x-stray"]],
         ["/otlp/v1/traces", "application/json", "a=b; c,d", "a", undefined]
@@ -117,10 +89,10 @@ describe("make", () => {
 
   it.live("make() sends OTLP protobuf, compressed when asked, to a URL as it is", () =>
     Effect.gen(function* () {
-      const { base, requests } = yield* receiver(200, "")
+      const { base, requests } = yield* Receiver.open(200, "")
       const exporter = yield* Otlp.make({ url: `${base}/as/it/is`, protocol: "http/protobuf", compression: "gzip" })
       yield* exporter.export([span])
-      const [{ body, headers, path }] = requests as [Request]
+      const [{ body, headers, path }] = requests as [Receiver.Request]
       assert.deepStrictEqual(
         [path, headers["content-type"], headers["content-encoding"]],
         ["/as/it/is", "application/x-protobuf", "gzip"]
@@ -163,7 +135,7 @@ describe("make", () => {
     [503, "", true, "Export failed with retryable status"]
   ])("make() gives an exporter that tells status %d as it should be taken", ([status, answer, retryable, reason]) =>
     Effect.gen(function* () {
-      const { base } = yield* receiver(status, answer)
+      const { base } = yield* Receiver.open(status, answer)
       // Less than the wait before the OpenTelemetry exporter's first retry.
       const exporter = yield* Otlp.make({ endpoint: base, timeout: "300 millis" })
       assert.deepStrictEqual(
@@ -177,7 +149,7 @@ describe("make", () => {
 
   it.live("make() gives an exporter that tells of a receiver that is not there, and that ends", () =>
     Effect.gen(function* () {
-      const { base } = yield* Effect.scoped(receiver())
+      const { base } = yield* Effect.scoped(Receiver.open())
       const exporter = yield* Otlp.make({ endpoint: base, timeout: "300 millis" })
       const error = yield* Effect.flip(exporter.export([span]))
       assert.match(error.message, /ECONNREFUSED/)
@@ -273,7 +245,7 @@ describe("make on Deno", () => {
     "make() on Deno sends by %s with no permission but for the receiver's host",
     (protocol) =>
       Effect.gen(function* () {
-        const { base, requests } = yield* receiver(200, "")
+        const { base, requests } = yield* Receiver.open(200, "")
         const program = `
           import * as Effect from "effect/Effect"
           import * as Otlp from "./src/exporter/Otlp.ts"
