@@ -41,7 +41,7 @@ describe("make", () => {
       const { stderr, stdout } = yield* printed({ colors: false }, [spans.slice(0, 4), spans.slice(4)])
       expect(stderr).toEqual([])
       expect(stdout.length).toBe(1)
-      expect(`\n${stdout[0]}`).toMatchInlineSnapshot(`
+      expect(`\n${stdout.join("\n")}`).toMatchInlineSnapshot(`
         "
         trace 4bf92f3577b34da6a3ce929d0e0e4736 · 10 spans · 1 error
         pipeline.photo_agency              1.24 s ✓ parallel
