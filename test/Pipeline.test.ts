@@ -287,7 +287,7 @@ describe("Pipeline.route", () => {
 
   it.effect("takes an agent for the choice", () =>
     Effect.gen(function* () {
-      const router = Agent.make("router", { run: (n: number) => Effect.succeed(n > 10 ? "double" : "increment") })
+      const router = Agent.make("router", { run: (n: number) => Effect.succeed(n > 10 ? ("double" as const) : ("increment" as const)) })
       const { exit, spans } = yield* recorded(Pipeline.make("p", Pipeline.route(router, { double, increment }))(1))
       assert.deepStrictEqual(exit, Exit.succeed(2))
       assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.router ok\n  agent_handoff.increment ok\n")

@@ -36,7 +36,7 @@ export type Format = "pretty" | "json" | "line" | "trace" | "continuum"
 export interface Options {
   /** Default: `pretty`. */
   readonly format?: Format | undefined
-  /** Default: `stdout`. */
+  /** Default: `stderr`: stdout belongs to the program. */
   readonly output?: "stdout" | "stderr" | undefined
   /** Whether `pretty` and `line` paint. Default: only where the output is a terminal. */
   readonly colors?: boolean | undefined
@@ -67,7 +67,7 @@ export interface Options {
  * @since 0.1.0
  */
 export const make = (options: Options = {}): Exporter.Exporter => {
-  const { format = "pretty", output = "stdout" } = options
+  const { format = "pretty", output = "stderr" } = options
   const colors = options.colors ?? isTerminal(output)
   const print = output === "stdout" ? Console.log : Console.error
   if (format === "pretty" || format === "json") {
@@ -78,6 +78,7 @@ export const make = (options: Options = {}): Exporter.Exporter => {
     const rest = printAll(assembly.takeRest)
     return Exporter.make({
       name: "console",
+      batchDelay: 0,
       export: (spans) => printAll(() => assembly.take(spans)),
       flush: rest,
       shutdown: rest
@@ -86,6 +87,7 @@ export const make = (options: Options = {}): Exporter.Exporter => {
   const lineOf = lineFormats[format](Printable.palette(colors))
   return Exporter.make({
     name: "console",
+    batchDelay: 0,
     export: (spans) => Effect.suspend(() => print(spans.map(lineOf).join("\n")))
   })
 }
