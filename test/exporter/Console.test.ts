@@ -19,7 +19,7 @@ const printed = (
   then: "nothing" | "flush" | "shutdown" = "nothing"
 ) =>
   Effect.gen(function* () {
-    const exporter = Console.make(options)
+    const exporter = Console.make({ output: "stdout", ...options })
     for (const batch of batches) yield* exporter.export(batch)
     if (then !== "nothing") yield* exporter[then]
     return { stdout: yield* TestConsole.logLines, stderr: yield* TestConsole.errorLines }
@@ -34,6 +34,14 @@ const grandchild = Traces.span("grandchild", 3, 2, [20, 80])
 const otherTrace = (span: SpanRecord): SpanRecord => ({ ...span, traceId: "0af7651916cd43dd8448eb211c80319c" })
 
 describe("make", () => {
+  it.effect("writes to stderr unless it is told otherwise: stdout belongs to the program", () =>
+    Effect.gen(function* () {
+      yield* Console.make({ format: "continuum" }).export([root])
+      expect(yield* TestConsole.logLines).toEqual([])
+      expect((yield* TestConsole.errorLines).length).toBe(1)
+    }).pipe(Effect.provide(Layer.fresh(TestConsole.layer)))
+  )
+
   it.effect("prints a tree when the root has ended, without being told a format", () =>
     Effect.gen(function* () {
       const spans = byEnd(Traces.photoAgency)
@@ -122,7 +130,7 @@ describe("make", () => {
           "
         `)
       }
-      const exporter = Console.make({ format: "json" })
+      const exporter = Console.make({ format: "json", output: "stdout" })
       const texts = yield* exporter
         .export([child])
         .pipe(
