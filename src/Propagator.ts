@@ -158,7 +158,7 @@ const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceCon
  * import { Propagator, TraceContext } from "handspan"
  *
  * const headers = Effect.runSync(Effect.withSpan(Propagator.inject({ accept: "text/plain" }), "handoff"))
- * if (TraceContext.parseTraceparent(headers["traceparent"] ?? "") === undefined) throw new Error("expected a traceparent")
+ * if (!TraceContext.parseTraceparent(headers["traceparent"] ?? "")) throw new Error("expected a traceparent")
  * if (headers["accept"] !== "text/plain") throw new Error("expected the carrier's own headers")
  * ```
  *
@@ -186,7 +186,7 @@ export const inject = (carrier: { readonly [name: string]: string } = {}): Effec
  *
  * const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
  * const program = Effect.withSpan(Effect.currentSpan, "handoff").pipe(Propagator.withRemoteParent({ traceparent }))
- * if (Effect.runSync(program).traceId !== "0af7651916cd43dd8448eb211c80319c") throw new Error("expected the same trace")
+ * if (Effect.runSync(program).traceId !== "0af7651916cd43dd8448eb211c80319c") throw new Error("expected its trace")
  * ```
  *
  * @since 0.1.0

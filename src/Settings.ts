@@ -102,7 +102,7 @@ export const table = {
     "LOOM_TELEMETRY_AUTO"
   ),
   exporters: row<ReadonlyArray<ExporterName>>(
-    "Where spans go, one or several with commas between. `jaeger` means OTLP to the Jaeger host. Without it: otlp where " +
+    "Where spans go, one or several with commas between. `jaeger` means OTLP to Jaeger's host. Unset: otlp where " +
       "an OTLP endpoint or an environment other than development is set, else console.",
     ["console"],
     exporterList,
@@ -297,7 +297,7 @@ const resolve = <A>(
 /**
  * Reads settings from a record of variables.
  *
- * **Details**: code counts more than `HANDSPAN_*`, these more than `OTEL_*`, these more than the other names, as `table`
+ * **Details**: code counts more than `HANDSPAN_*`, these more than `OTEL_*`, these more than the other names: `table`
  * has them in order. A variable that another one outweighs is not looked at. Texts are trimmed, an empty one counts as
  * unset. Where nobody names an exporter it is `otlp` if an OTLP endpoint is set, or an environment other than
  * `development`: a deployed service has a collector near it, while a person at a terminal wants to see something.

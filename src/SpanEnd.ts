@@ -48,7 +48,7 @@ export const otherError = "_OTHER"
 /**
  * Reads how a span ended from the Exit of its work.
  *
- * **Details**: success is `ok`. Interruption alone is `unset` with `handspan.interrupted`. Of several failures the first
+ * **Details**: success is `ok`. Interruption alone is `unset` with `handspan.interrupted`. Of many failures the first
  * decides status and `error.type` (an error's `_tag`, else its `name`), and each has an exception event. Of an error
  * object only `_tag`, `name`, `message`, `stack` and `cause` are ever read: its other fields may be anybody's secrets.
  * The Exit's value is never touched. Never fails, also where reading the error throws.
@@ -95,19 +95,26 @@ interface Exception {
 
 const unknownException: Exception = { type: otherError, message: "error", stack: undefined }
 
-// Getters and proxies of foreign errors may throw, and a recorder must not.
-const exceptionOf = (error: unknown, limits: Limits): Exception =>
-  Result.getOrElse(
-    Result.try(() => {
-      const textLength = limits.textLength ?? 8192
-      const { message, type } = describe(error)
-      const stack = stackOf(error, limits.causes ?? 4)?.slice(0, textLength)
-      return { type: type.slice(0, textLength), message: message.slice(0, textLength), stack }
-    }),
-    () => unknownException
-  )
+const exceptionOf = (error: unknown, { causes = 4, textLength = 8192 }: Limits): Exception => ({
+  ...describe(error, textLength),
+  stack: guarded(() => stackOf(error, causes), undefined)?.slice(0, textLength)
+})
 
-export const describe = (error: unknown): { readonly type: string; readonly message: string } => {
+/**
+ * Names an error and says what it says, for whoever tells people of it: its `_tag`, else its `name`, and its message,
+ * each of `textLength` characters at most. Other fields of it are not read. Never fails, also where reading it throws.
+ *
+ * @since 0.1.0
+ */
+export const describe = (error: unknown, textLength = 8192): { readonly type: string; readonly message: string } => {
+  const { message, type } = guarded(() => read(error), unknownException)
+  return { type: type.slice(0, textLength), message: message.slice(0, textLength) }
+}
+
+// Getters and proxies of foreign errors may throw, and a recorder must not.
+const guarded = <A>(evaluate: () => A, fallback: A): A => Result.getOrElse(Result.try(evaluate), () => fallback)
+
+const read = (error: unknown): { readonly type: string; readonly message: string } => {
   if (error === undefined || error === null) return unknownException
   if (Redacted.isRedacted(error)) return { type: otherError, message: "error <redacted>" }
   if (typeof error !== "object" && typeof error !== "function") return { type: otherError, message: String(error) }

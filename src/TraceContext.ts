@@ -60,7 +60,7 @@ const traceparentPattern = /^[ \t]*([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-(
 /**
  * Reads a `traceparent` header, for whoever takes in a request or a message.
  *
- * **Details**: the tracestate of the result is `""`. Of a higher version only what version 00 knows is read, and unknown
+ * **Details**: the tracestate of the result is `""`. Of a higher version only what version 00 has is read, and unknown
  * flags are cleared (§3.2.4). Gives `undefined` for whatever the specification calls invalid; never fails.
  *
  * @example
@@ -191,7 +191,7 @@ export const TracingEnabled: Context.Reference<boolean> = Context.Reference("han
  *
  * **Details**: spans that have `flags` and `traceState` of their own, as the Recorder's do, give those; external spans
  * give their `Remote` annotation. Spans of tracers that know of neither give `sampled` as their flag and take the rest
- * from the nearest ancestor in their trace that knows. Gives `undefined` for ids that must not cross a boundary, such as
+ * from the nearest ancestor in their trace that knows. Gives `undefined` for ids that may not cross a boundary, such as
  * those of a span made while tracing is off.
  *
  * @example

@@ -1,5 +1,5 @@
 /**
- * What the text of an environment variable may be: parsers that say what they allow. Nothing here reads the environment;
+ * What the text of an environment variable may be: parsers that say what they allow. Nothing here reads an environment;
  * `Settings` does, and has the table of the variables.
  *
  * @since 0.1.0
@@ -141,7 +141,7 @@ export const httpUrl = (text: string): URL | undefined => {
  *
  * @example
  * ```ts
- * import { Variable } from "handspan"
+ * import * as Variable from "handspan/Variable"
  *
  * if (Variable.tracesUrl("jaeger:4317") !== "http://jaeger:4317/v1/traces") throw new Error("wrong URL")
  * ```

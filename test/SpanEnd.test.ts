@@ -125,3 +125,13 @@ describe("fromExit", () => {
     })
   })
 })
+
+describe("describe", () => {
+  it("describe() bounds what it tells, and outlives an error that throws when read", () => {
+    assert.deepStrictEqual(SpanEnd.describe(new VisionError({ message: "x".repeat(9000), apiKey: "k" })), {
+      type: "VisionError",
+      message: "x".repeat(8192)
+    })
+    assert.deepStrictEqual(SpanEnd.describe(hostile), { type: "_OTHER", message: "error" })
+  })
+})

@@ -102,6 +102,7 @@ describe("parseTraceState", () => {
     ["white space around members", "foo=1 \t , \t bar=2, \t baz=3\t", "foo=1,bar=2,baz=3"],
     ["white space that begins a value", "foo= 1", "foo= 1"],
     ["every allowed character", `abcz0189_-*/@a-z=${value}`, `abcz0189_-*/@a-z=${value}`],
+    ["@ anywhere but first in a key, as level 2 allows", "foo@@bar@=1,bar=2", "foo@@bar@=1,bar=2"],
     ["32 members", many(32), many(32).join(",")],
     ["a key of 256 characters", ["foo=1", `${"z".repeat(256)}=1`], `foo=1,${"z".repeat(256)}=1`],
     ["a value of 256 characters", `foo=${"z".repeat(256)}`, `foo=${"z".repeat(256)}`]

@@ -18,8 +18,8 @@ import * as OpenTelemetry from "./OpenTelemetry.ts"
 /**
  * The tracer that joins the globally registered OpenTelemetry provider.
  *
- * **Details**: a span without a parent of its own becomes a child of OpenTelemetry's active span, unless it asks to be a
- * root. Spans end by the same rules as the Recorder's. What Effect holds unsampled, such as spans below the minimum
+ * **Details**: a span without a parent of its own becomes a child of OpenTelemetry's active span, unless it asks to be
+ * a root. Spans end by the same rules as the Recorder's. What Effect holds unsampled, such as spans below the minimum
  * trace level, is not given to the provider, but has real ids, so its context goes on. There is no hook around
  * primitives: the active span of OpenTelemetry does not follow Effect's, which would cost every step of the program.
  * A provider may be registered later than this tracer; while there is none, spans have no valid ids. Never fails.

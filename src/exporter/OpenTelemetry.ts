@@ -107,8 +107,9 @@ const untraced = (): Api.Context => Api.context.active().setValue(suppressTracin
 const retryableCodes = new Set([429, 502, 503, 504, 1, 4, 10, 11, 14, 15])
 
 const isRetryable = (error: unknown): boolean => {
-  const code = (error as { readonly code?: unknown } | undefined)?.code
-  return typeof code !== "number" || retryableCodes.has(code)
+  const { code, name } = (error ?? {}) as { readonly code?: unknown; readonly name?: unknown }
+  // NotCapable: Deno refuses a permission, and will again.
+  return typeof code === "number" ? retryableCodes.has(code) : name !== "NotCapable"
 }
 
 // A receiver says in the body why it refuses, but it may as well answer with a whole page.

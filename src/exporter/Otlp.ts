@@ -1,5 +1,5 @@
 /**
- * Spans to an OTLP receiver, through the OpenTelemetry exporter for the protocol. Reads no environment; `Settings` does.
+ * Spans to an OTLP receiver, through OpenTelemetry's exporter for the protocol. Reads no environment; `Settings` does.
  *
  * @since 0.1.0
  */
@@ -42,7 +42,7 @@ export interface Options {
   readonly protocol?: Protocol | undefined
   /** Headers, or gRPC metadata, of each request. Default: none. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
-  /** PEM files for `https`: the authorities to trust, and what to show the receiver. Default: the system's, and nothing. */
+  /** PEM files for `https`: authorities to trust, and what to show the receiver. Default: the system's, and nothing. */
   readonly tls?: { readonly certificate?: string; readonly clientCertificate?: string; readonly clientKey?: string }
   /** How long one export may take, the exporter's own retries included. Default: 10 seconds. */
   readonly timeout?: Duration.Input | undefined
@@ -73,10 +73,12 @@ const packages: Record<Protocol, { readonly name: string; readonly load: Load }>
 /**
  * Makes the exporter to an OTLP receiver.
  *
- * **Details**: 4317 is OTLP's port for gRPC, where HTTP gets no answer that means anything. If the protocol is left open
+ * **Details**: 4317 is OTLP's port for gRPC, where HTTP gets no answer that means a thing. If the protocol is left open
  * there, it is grpc if its package is installed, else HTTP on port 4318, with a warning in the log. An HTTP protocol
  * asked for there is used, with a warning in the log and in every failure. A URL with `https` is TLS, with `http` it is
  * not, for gRPC too. The variables that the OpenTelemetry exporters know do not count here.
+ * On Deno, HTTP needs `--allow-net` for the receiver, nothing else; gRPC also reads variables of its own at the first
+ * request: `--allow-env=GRPC_*,grpc_proxy,https_proxy,http_proxy,no_grpc_proxy,no_proxy`.
  *
  * **Fails with** `OtlpSetupError` when the URL is none, or when the package for the protocol is not installed.
  *
@@ -155,7 +157,7 @@ const withHint = (adapted: Exporter.Exporter, hint: string): Exporter.Exporter =
     )
 })
 
-// What the exporters take as variables alone: files for TLS and, for gRPC, headers, which it else wants as an object of a
+// What the exporters take as variables alone: files for TLS and, for gRPC, headers, else wanted as an object of a
 // package that is not ours to import.
 const variablesOf = ({ headers = {}, tls = {} }: Options): Record<string, string> => ({
   OTEL_EXPORTER_OTLP_HEADERS: Object.entries(headers)
@@ -168,7 +170,7 @@ const variablesOf = ({ headers = {}, tls = {} }: Options): Record<string, string
 })
 
 // The exporters read some fifteen variables when they are made. They would mix other headers into ours, and on Deno
-// reading what is not permitted throws. So while one is made, which is one synchronous step, they find only what we set.
+// reading what is not permitted throws. So while one is made, which is one synchronous step, they find what we set.
 const withEnvironment = <A>(variables: Readonly<Record<string, string>>, evaluate: () => A): A => {
   const environment = process.env
   process.env = variables

@@ -169,6 +169,12 @@ describe("fromSpanExporter", () => {
       false,
       `404 No ${"x".repeat(293)}`
     ],
+    [
+      "a permission Deno refuses",
+      Object.assign(new Error("Requires net"), { name: "NotCapable" }),
+      false,
+      "Requires net"
+    ],
     ["no error", undefined, true, "no reason given"]
   ])("fromSpanExporter() tells %s, and whether it may pass", ([, error, retryable, reason]) =>
     Effect.gen(function* () {
