@@ -16,7 +16,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [5, "recording", ["Recorder", "exporter/Console", "collector/SqliteStore"]],
   [5, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
   [4, "recording", ["Delivery", "TailSampler", "Correlation", "exporter/"]],
-  [4, "authoring", ["Agent", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
+  [4, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
   [3, "recording", ["analysis/", "collector/TraceStore", "Spool"]],
   [3, "authoring", ["Envelope", "Handoff"]],
   [2, "recording", ["Sampler", "Exporter", "TraceTree", "Settings", "Redaction", "OtlpJson"]],

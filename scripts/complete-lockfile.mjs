@@ -17,7 +17,11 @@ function binary(/** @type {string} */ name, /** @type {string} */ version) {
   if (os.length === 0 || cpu.length === 0 || !/^\d/.test(version)) {
     throw new Error(`Cannot complete the lockfile: "${name}@${version}" names no platform or no exact version`)
   }
-  const libc = words.includes("musl") ? ["musl"] : os.includes("linux") && /gnu|glibc/.test(name) ? ["glibc"] : undefined
+  const libc = words.includes("musl")
+    ? ["musl"]
+    : os.includes("linux") && /gnu|glibc/.test(name)
+      ? ["glibc"]
+      : undefined
   // Everything that brings binaries here is a tool of development.
   return { version, cpu, dev: true, ...(libc === undefined ? {} : { libc }), optional: true, os }
 }
@@ -41,7 +45,7 @@ for (const [path, { optionalDependencies = {} }] of Object.entries(lock.packages
 }
 
 // In npm's own order, so that npm leaves the file alone.
-const entries = Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, "en"))
+const entries = Object.entries(lock.packages).toSorted(([a], [b]) => a.localeCompare(b, "en"))
 lock.packages = Object.fromEntries(entries)
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
 console.error(added.length === 0 ? "The lockfile is complete" : `Added ${added.length} binaries: ${added.join(", ")}`)

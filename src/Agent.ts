@@ -131,7 +131,8 @@ export const make: {
     readonly output?: Schema.Schema<A> | undefined
   }
 ): Agent<I, A, E | HandoffMismatch, Exclude<R, Tracer.ParentSpan>> => {
-  const kind = options.kind ?? (options.model !== undefined ? "llm" : (options.tools?.length ?? 0) > 0 ? "tool" : "service")
+  const kind =
+    options.kind ?? (options.model !== undefined ? "llm" : (options.tools?.length ?? 0) > 0 ? "tool" : "service")
   const handoffType = options.handoffType ?? name
   // A method shorthand is called "run" in every agent, which would say nothing.
   const functionName = options.run.name === "" || options.run.name === "run" ? name : options.run.name

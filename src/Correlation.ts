@@ -92,10 +92,7 @@ export const layer: Layer.Layer<never> = Layer.effect(
  *
  * @since 0.1.0
  */
-export const layerJson = (options: {
-  readonly service: string
-  readonly environment: string
-}): Layer.Layer<never> => {
+export const layerJson = (options: { readonly service: string; readonly environment: string }): Layer.Layer<never> => {
   const json = Logger.withConsoleLog(jsonRecord(options))
   return Layer.effect(
     Logger.CurrentLoggers,
@@ -120,9 +117,7 @@ export const jsonRecord = (options: {
     const correlation = ofFiber(fiber)
     return JSON.stringify({
       event: parts.join(" "),
-      ...(correlation === undefined
-        ? undefined
-        : { trace_id: correlation.trace_id, span_id: correlation.span_id }),
+      ...(correlation === undefined ? undefined : { trace_id: correlation.trace_id, span_id: correlation.span_id }),
       service: options.service,
       environment: options.environment,
       timestamp: date.toISOString()

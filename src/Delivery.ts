@@ -94,10 +94,7 @@ export interface Options {
  *
  * @since 0.1.0
  */
-export const make = (
-  exporter: Exporter,
-  options: Options = {}
-): Effect.Effect<Delivery, never, Scope.Scope> =>
+export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<Delivery, never, Scope.Scope> =>
   Effect.gen(function* () {
     const queueSize = options.queueSize ?? 65_536
     const batchSize = options.batchSize ?? 512
@@ -150,15 +147,17 @@ export const make = (
 
     // A defect of an exporter must not end the delivery: it is a refusal of the batch.
     const send = (batch: ReadonlyArray<SpanRecord>) =>
-      Effect.catchDefect(Effect.suspend(() => exporter.export(batch)), (defect) =>
-        Effect.fail(
-          new ExportError({
-            exporter: exporter.name,
-            message: `Exporter died: ${SpanEnd.describe(defect).message}`,
-            retryable: false,
-            refused: batch.length
-          })
-        )
+      Effect.catchDefect(
+        Effect.suspend(() => exporter.export(batch)),
+        (defect) =>
+          Effect.fail(
+            new ExportError({
+              exporter: exporter.name,
+              message: `Exporter died: ${SpanEnd.describe(defect).message}`,
+              retryable: false,
+              refused: batch.length
+            })
+          )
       )
 
     const sendBatch = Effect.suspend(() => {

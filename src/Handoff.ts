@@ -177,10 +177,10 @@ export const fork = <A, E, R, B, E2, R2>(
     if (outer === undefined) return join(branches)
     const atFork = outer.upstream
     const inners = branches.map((): Current => ({ ...outer, upstream: atFork }))
-    return join(branches.map((branch, index) => Effect.provideService(branch, current, inners[index]!))).pipe(
+    return join(branches.map((branch, index) => Effect.provideService(branch, current, inners[index]))).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
-          const heads = inners.flatMap((inner) => inner.upstream === atFork ? [] : inner.upstream)
+          const heads = inners.flatMap((inner) => (inner.upstream === atFork ? [] : inner.upstream))
           if (heads.length > 0) outer.upstream = [...new Set(heads)]
         })
       )

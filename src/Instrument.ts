@@ -55,7 +55,10 @@ export const withScope =
         Tracer.make({
           context: base.context,
           span: (options) =>
-            base.span({ ...options, annotations: Context.add(options.annotations, SpanRecord.Scope, { name, version }) })
+            base.span({
+              ...options,
+              annotations: Context.add(options.annotations, SpanRecord.Scope, { name, version })
+            })
         })
       )
     )
@@ -171,8 +174,8 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const traceSpan: Instrument["traceSpan"] = (name, attributes) => (target) => {
     if (!enabled) return target
     const attributesOf = (args: ReadonlyArray<unknown>) =>
-      typeof attributes === "function" ? attributes(...args) : attributes
-    if (Effect.isEffect(target)) return Effect.withSpan(target, name, { attributes: attributesOf([]) ?? {} }) as typeof target
+      (typeof attributes === "function" ? attributes(...args) : attributes) ?? {}
+    if (Effect.isEffect(target)) return Effect.withSpan(target, name, { attributes: attributesOf([]) }) as typeof target
     const original: (this: unknown, ...args: Array<unknown>) => unknown = target as never
     const traced = function (this: unknown, ...args: Array<unknown>): unknown {
       const startTime = clock.currentTimeNanosUnsafe()
@@ -195,7 +198,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
         end(Exit.die(error))
         throw error
       }
-      if (Effect.isEffect(result)) return Effect.withSpan(result, name, { attributes: attributesOf(args) ?? {} })
+      if (Effect.isEffect(result)) return Effect.withSpan(result, name, { attributes: attributesOf(args) })
       if (!(result instanceof Promise)) {
         end(Exit.void)
         return result

@@ -116,8 +116,7 @@ export const make = (options: {
     ids: options.ids ?? randomIds()
   }
   return Tracer.make({
-    span: (span) =>
-      span.sampled ? new RecorderSpan(recording, span) : new UnsampledSpan(recording.ids, span)
+    span: (span) => (span.sampled ? new RecorderSpan(recording, span) : new UnsampledSpan(recording.ids, span))
   })
 }
 
@@ -214,7 +213,10 @@ class RecorderSpan implements Tracer.Span {
     if (this.status._tag === "Ended") return
     const startTime = this.status.startTime
     const { attributeValueLength } = this.recording.limits
-    const end = SpanEnd.fromExit(exit, Number.isFinite(attributeValueLength) ? { textLength: attributeValueLength } : {})
+    const end = SpanEnd.fromExit(
+      exit,
+      Number.isFinite(attributeValueLength) ? { textLength: attributeValueLength } : {}
+    )
     for (const key in end.attributes) this.attribute(key, end.attributes[key])
     for (const event of end.events) this.event(event.name, endTime, event.attributes)
     // The Exit holds the program's own values; a span that somebody keeps must not keep those.

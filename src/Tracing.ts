@@ -185,10 +185,7 @@ const otlpExporter = (settings: Settings.Settings) =>
     compression: settings.otlpCompression.value
   })
 
-const recording = (
-  exporters: ReadonlyArray<Exporter>,
-  settings: Settings.Settings
-): Layer.Layer<Delivery.Deliveries> =>
+const recording = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings): Layer.Layer<Delivery.Deliveries> =>
   Layer.effectContext(
     Effect.gen(function* () {
       // Closed side by side: the deadline of the shutdown is one for all.
@@ -256,7 +253,12 @@ const limits = (settings: Settings.Settings): Recorder.Limits => ({
 
 /** Says who recorded, as receivers expect it (OpenTelemetry Resource Conventions §Telemetry SDK). */
 const withSdk = (resource: Resource): Resource => ({
-  attributes: { [Key.sdkName]: "handspan", [Key.sdkLanguage]: "nodejs", [Key.sdkVersion]: version, ...resource.attributes }
+  attributes: {
+    [Key.sdkName]: "handspan",
+    [Key.sdkLanguage]: "nodejs",
+    [Key.sdkVersion]: version,
+    ...resource.attributes
+  }
 })
 
 /** The version of this package; a test holds it against package.json. */

@@ -98,9 +98,9 @@ describe("Pipeline", () => {
   })
 
   it("route() takes only keys of its branches", () => {
-    expectTypeOf(
-      Pipeline.route((n: number) => (n > 1 ? "double" : "show"), { double, show })
-    ).toEqualTypeOf<Pipeline.Stage<number, number | string, never, never>>()
+    expectTypeOf(Pipeline.route((n: number) => (n > 1 ? "double" : "show"), { double, show })).toEqualTypeOf<
+      Pipeline.Stage<number, number | string, never, never>
+    >()
     // @ts-expect-error: there is no branch "other"
     Pipeline.route((_: number) => "other", { double, show })
   })

@@ -148,7 +148,11 @@ describe("Agent.make", () => {
       assert.deepStrictEqual(span?.status, { code: "error", message: "too dark" })
       assert.strictEqual(span?.attributes["error.type"], "VisionError")
       assert.deepStrictEqual(
-        span?.events.map(({ attributes, name }) => [name, attributes["exception.type"], attributes["exception.message"]]),
+        span?.events.map(({ attributes, name }) => [
+          name,
+          attributes["exception.type"],
+          attributes["exception.message"]
+        ]),
         [["exception", "VisionError", "too dark"]]
       )
       assert.match(String(span?.events[0]?.attributes["exception.stacktrace"]), /Agent\.test\.ts/)

@@ -10,7 +10,10 @@ const ids = { trace_id: "00000000000000000000000000000001", span_id: "0000000000
 /** What a logger was given to log, by message. */
 const structured = () => {
   const logs: Array<{ readonly message: unknown; readonly annotations: Record<string, unknown> }> = []
-  const logger = Logger.map(Logger.formatStructured, ({ annotations, message }) => void logs.push({ message, annotations }))
+  const logger = Logger.map(
+    Logger.formatStructured,
+    ({ annotations, message }) => void logs.push({ message, annotations })
+  )
   return { logs, logger }
 }
 
@@ -41,9 +44,7 @@ describe("Correlation.layer", () => {
         yield* Effect.annotateLogs(agent(), "user", "ada")
         yield* Effect.withSpan(Effect.log("no agent"), "plain")
       })
-      yield* recorded(program).pipe(
-        Effect.provide(Layer.provideMerge(Correlation.layer, Logger.layer([logger])))
-      )
+      yield* recorded(program).pipe(Effect.provide(Layer.provideMerge(Correlation.layer, Logger.layer([logger]))))
       assert.deepStrictEqual(logs, [
         { message: "before", annotations: {} },
         { message: "planning", annotations: { user: "ada", ...ids, agent: "planner" } },
@@ -90,10 +91,13 @@ describe("Correlation.layerJson", () => {
         )
       )
       const shared = { service: "erni-foto-agency", environment: "production", timestamp: "2025-01-15T10:30:45.123Z" }
-      assert.deepStrictEqual(written.map((line) => JSON.parse(line)), [
-        { event: 'starting\nup {"photos":3}', ...shared },
-        { event: "Processing image", ...ids, ...shared }
-      ])
+      assert.deepStrictEqual(
+        written.map((line) => JSON.parse(line)),
+        [
+          { event: 'starting\nup {"photos":3}', ...shared },
+          { event: "Processing image", ...ids, ...shared }
+        ]
+      )
       assert.isTrue(written.every((line) => !line.includes("\n")))
     })
   )

@@ -10,7 +10,9 @@ const unavailable = (refused: number) =>
   new Exporter.ExportError({ exporter: "test", message: "unavailable", retryable: true, refused })
 
 /** An exporter that takes batches, or answers as it is told. */
-const collecting = (answer: (batch: ReadonlyArray<SpanRecord.SpanRecord>) => Effect.Effect<void, Exporter.ExportError> = () => Effect.void) => {
+const collecting = (
+  answer: (batch: ReadonlyArray<SpanRecord.SpanRecord>) => Effect.Effect<void, Exporter.ExportError> = () => Effect.void
+) => {
   const batches: Array<ReadonlyArray<string>> = []
   const exporter = Exporter.make({
     name: "test",
@@ -208,7 +210,10 @@ describe("Delivery.make", () => {
     Effect.gen(function* () {
       const { exporter } = collecting(() => Effect.never)
       const scope = yield* Scope.make()
-      const delivery = yield* Scope.provide(Delivery.make(exporter, { batchSize: 1, shutdownTimeout: "3 seconds" }), scope)
+      const delivery = yield* Scope.provide(
+        Delivery.make(exporter, { batchSize: 1, shutdownTimeout: "3 seconds" }),
+        scope
+      )
       delivery.offer(span(1))
       delivery.offer(span(2))
       yield* TestClock.adjust("1 seconds")

@@ -108,7 +108,10 @@ describe("Instrument.traceSpan", () => {
     Effect.gen(function* () {
       const f = (n: number) => n
       const effect = Effect.succeed(1)
-      const off = Effect.map(Instrument.make, ({ traceSpan }) => [traceSpan("f")(f) === f, traceSpan("e")(effect) === effect])
+      const off = Effect.map(Instrument.make, ({ traceSpan }) => [
+        traceSpan("f")(f) === f,
+        traceSpan("e")(effect) === effect
+      ])
       assert.deepStrictEqual(yield* Effect.provideService(off, TraceContext.TracingEnabled, false), [true, true])
       assert.deepStrictEqual(yield* Effect.withTracerEnabled(off, false), [true, true])
     })
@@ -192,7 +195,12 @@ describe("Instrument.addEvent", () => {
   it.effect("does nothing outside of spans and under a remote parent", () =>
     Effect.gen(function* () {
       yield* Instrument.addEvent("nowhere")
-      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 1, traceState: "" })
+      const remote = TraceContext.toExternalSpan({
+        traceId: "a".repeat(32),
+        spanId: "b".repeat(16),
+        flags: 1,
+        traceState: ""
+      })
       yield* Effect.withParentSpan(Instrument.addEvent("nowhere"), remote)
       const { spans } = yield* recorded(Effect.withSpan(Instrument.addEvent("here", { a: 1 }), "span"))
       assert.deepStrictEqual(

@@ -60,7 +60,10 @@ describe("Pipeline.make", () => {
         Pipeline.make("b", Pipeline.parallel({ double })),
         Pipeline.make("c", Pipeline.forEach(double, { concurrency: 2 })),
         Pipeline.make("d", Pipeline.forEach(double)),
-        Pipeline.make("e", Pipeline.route((_: number) => "double", { double })),
+        Pipeline.make(
+          "e",
+          Pipeline.route((_: number) => "double", { double })
+        ),
         Pipeline.make("f", Pipeline.loop(double, { until: () => true, maxIterations: 1 })),
         Pipeline.make("g", Pipeline.race(double, increment)),
         Pipeline.make("h", (n: number) => double(n)),
@@ -118,10 +121,7 @@ describe("Pipeline.make", () => {
       const guard = Agent.make("guard", { run: (_: number) => Pipeline.terminate("over budget") })
       const { exit, spans } = yield* finished(Pipeline.make("p", Pipeline.parallel({ slow, guard }))(1))
       assert.deepStrictEqual(failure(exit), new Handoff.Terminated({ reason: "over budget" }))
-      assert.strictEqual(
-        outline(spans),
-        "\npipeline.p ok\n  agent_handoff.slow unset\n  agent_handoff.guard ok\n"
-      )
+      assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.slow unset\n  agent_handoff.guard ok\n")
     })
   )
 
@@ -206,12 +206,13 @@ describe("Pipeline.fanIn", () => {
       })
       const pipeline = Pipeline.make("p", () =>
         Effect.gen(function* () {
-          const results = yield* Pipeline.forEach(
-            [1, 2],
-            (n) => Effect.result(Effect.flatMap(picky(n), increment)),
-            { concurrency: "unbounded" }
+          const results = yield* Pipeline.forEach([1, 2], (n) => Effect.result(Effect.flatMap(picky(n), increment)), {
+            concurrency: "unbounded"
+          })
+          return yield* Pipeline.fanIn(
+            Agent.make("join", { run: (all: typeof results) => Effect.succeed(all.length) }),
+            results
           )
-          return yield* Pipeline.fanIn(Agent.make("join", { run: (all: typeof results) => Effect.succeed(all.length) }), results)
         })
       )
       const { spans } = yield* recorded(pipeline())
@@ -241,7 +242,10 @@ describe("Pipeline.fanIn", () => {
   it.effect("links once: not the handoffs after the join, nor those inside of it", () =>
     Effect.gen(function* () {
       const chief = Agent.make("chief", { run: (all: ReadonlyArray<number>) => sum(all) })
-      const pipeline = Pipeline.make("p", Pipeline.sequence(Pipeline.parallel([double, increment]), Pipeline.fanIn(chief), double))
+      const pipeline = Pipeline.make(
+        "p",
+        Pipeline.sequence(Pipeline.parallel([double, increment]), Pipeline.fanIn(chief), double)
+      )
       const { spans } = yield* recorded(pipeline(1))
       assert.deepStrictEqual(
         spans.map((span) => [span.name, span.links.length]),
@@ -287,7 +291,9 @@ describe("Pipeline.route", () => {
 
   it.effect("takes an agent for the choice", () =>
     Effect.gen(function* () {
-      const router = Agent.make("router", { run: (n: number) => Effect.succeed(n > 10 ? ("double" as const) : ("increment" as const)) })
+      const router = Agent.make("router", {
+        run: (n: number) => Effect.succeed(n > 10 ? ("double" as const) : ("increment" as const))
+      })
       const { exit, spans } = yield* recorded(Pipeline.make("p", Pipeline.route(router, { double, increment }))(1))
       assert.deepStrictEqual(exit, Exit.succeed(2))
       assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.router ok\n  agent_handoff.increment ok\n")
@@ -316,7 +322,10 @@ describe("Pipeline.loop", () => {
 
   it.effect("does not grow the stack", () =>
     Effect.gen(function* () {
-      const count = Pipeline.loop((n: number) => Effect.succeed(n + 1), { until: (n) => n === 100_000, maxIterations: 1e6 })
+      const count = Pipeline.loop((n: number) => Effect.succeed(n + 1), {
+        until: (n) => n === 100_000,
+        maxIterations: 1e6
+      })
       assert.strictEqual(yield* count(0), 100_000)
     })
   )
@@ -338,15 +347,12 @@ describe("Pipeline.stream", () => {
       const chief = Agent.make("chief", { run: (n: number) => double(n) })
       const pipeline = Pipeline.make("p", Pipeline.sequence(increment, chief))
       const { exit } = yield* recorded(Stream.runCollect(Pipeline.stream(pipeline, 1)))
-      assert.deepStrictEqual(
-        Exit.isSuccess(exit) ? exit.value : undefined,
-        [
-          { _tag: "HandoffOutput", agent: "increment", from: "p", output: 2 },
-          { _tag: "HandoffOutput", agent: "double", from: "chief", output: 4 },
-          { _tag: "HandoffOutput", agent: "chief", from: "p", output: 4 },
-          { _tag: "PipelineCompleted", pipeline: "p", output: 4 }
-        ]
-      )
+      assert.deepStrictEqual(Exit.isSuccess(exit) ? exit.value : undefined, [
+        { _tag: "HandoffOutput", agent: "increment", from: "p", output: 2 },
+        { _tag: "HandoffOutput", agent: "double", from: "chief", output: 4 },
+        { _tag: "HandoffOutput", agent: "chief", from: "p", output: 4 },
+        { _tag: "PipelineCompleted", pipeline: "p", output: 4 }
+      ])
     })
   )
 
@@ -373,9 +379,7 @@ describe("Pipeline.stream", () => {
   it.effect("keeps its handoffs under the span that was current", () =>
     Effect.gen(function* () {
       const pipeline = Pipeline.make("p", double)
-      const { spans } = yield* recorded(
-        Stream.runDrain(Pipeline.stream(pipeline, 1)).pipe(Effect.withSpan("request"))
-      )
+      const { spans } = yield* recorded(Stream.runDrain(Pipeline.stream(pipeline, 1)).pipe(Effect.withSpan("request")))
       assert.strictEqual(outline(spans), "\nrequest ok\n  pipeline.p ok\n    agent_handoff.double ok\n")
     })
   )
@@ -386,9 +390,13 @@ describe("Pipeline", () => {
     Effect.gen(function* () {
       const pipeline = Pipeline.make("p", (n: number) =>
         Effect.gen(function* () {
-          const outputs = yield* Pipeline.forEach(Array.from({ length: n }, (_, i) => i), double, {
-            concurrency: "unbounded"
-          })
+          const outputs = yield* Pipeline.forEach(
+            Array.from({ length: n }, (_, i) => i),
+            double,
+            {
+              concurrency: "unbounded"
+            }
+          )
           return yield* Pipeline.fanIn(sum, outputs)
         })
       )

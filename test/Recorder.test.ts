@@ -13,7 +13,13 @@ describe("Recorder.make", () => {
         yield* Effect.annotateCurrentSpan("photos", 3)
         yield* Effect.log("fetched")
         yield* Effect.sleep("1 seconds")
-      }).pipe(Effect.withSpan("fetch", { kind: "client", attributes: { url: "x" }, links: [{ span: upstream, attributes: { why: "fan-in" } }] }))
+      }).pipe(
+        Effect.withSpan("fetch", {
+          kind: "client",
+          attributes: { url: "x" },
+          links: [{ span: upstream, attributes: { why: "fan-in" } }]
+        })
+      )
       const fiber = yield* Effect.forkChild(recorded(program))
       yield* TestClock.adjust("1 seconds")
       const { spans } = yield* Fiber.join(fiber)
@@ -87,7 +93,12 @@ describe("Recorder.make", () => {
 
   it.effect("goes on with a remote parent: ids, flags and tracestate", () =>
     Effect.gen(function* () {
-      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 1, traceState: "vendor=1" })
+      const remote = TraceContext.toExternalSpan({
+        traceId: "a".repeat(32),
+        spanId: "b".repeat(16),
+        flags: 1,
+        traceState: "vendor=1"
+      })
       const { spans } = yield* recorded(
         Effect.withSpan(Effect.withSpan(Effect.void, "inner"), "outer").pipe(Effect.withParentSpan(remote))
       )
@@ -124,9 +135,16 @@ describe("Recorder.make", () => {
 
   it.effect("does not record what is unsampled, and passes real ids on", () =>
     Effect.gen(function* () {
-      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 2, traceState: "v=1" })
+      const remote = TraceContext.toExternalSpan({
+        traceId: "a".repeat(32),
+        spanId: "b".repeat(16),
+        flags: 2,
+        traceState: "v=1"
+      })
       const { exit, spans } = yield* recorded(
-        Effect.withSpan(Effect.withSpan(Effect.currentSpan, "inner", { attributes: { a: 1 } }), "outer").pipe(Effect.withParentSpan(remote))
+        Effect.withSpan(Effect.withSpan(Effect.currentSpan, "inner", { attributes: { a: 1 } }), "outer").pipe(
+          Effect.withParentSpan(remote)
+        )
       )
       assert.deepStrictEqual(spans, [])
       assert.isTrue(Exit.isSuccess(exit))
@@ -185,9 +203,10 @@ describe("Recorder.make", () => {
     Effect.gen(function* () {
       const list = ["a"]
       const { spans } = yield* recorded(
-        Effect.andThen(Effect.annotateCurrentSpan("list", list), Effect.sync(() => list.push("b"))).pipe(
-          Effect.withSpan("span")
-        )
+        Effect.andThen(
+          Effect.annotateCurrentSpan("list", list),
+          Effect.sync(() => list.push("b"))
+        ).pipe(Effect.withSpan("span"))
       )
       assert.deepStrictEqual(spans[0]?.attributes, { list: ["a"] })
     })
@@ -234,7 +253,13 @@ describe("Recorder.make", () => {
         })
       )
       assert.deepStrictEqual(
-        spans.map(({ attributes, endTimeUnixNano, events, links, status }) => ({ attributes, endTimeUnixNano, events, links, status })),
+        spans.map(({ attributes, endTimeUnixNano, events, links, status }) => ({
+          attributes,
+          endTimeUnixNano,
+          events,
+          links,
+          status
+        })),
         [{ attributes: {}, endTimeUnixNano: 5n, events: [], links: [], status: { code: "ok" } }]
       )
     })
@@ -243,18 +268,14 @@ describe("Recorder.make", () => {
   it.effect("never ends a span before its start, when the clock was set back", () =>
     Effect.gen(function* () {
       yield* TestClock.adjust("10 seconds")
-      const { spans } = yield* recorded(
-        Effect.map(Effect.makeSpan("span"), (span) => span.end(1n, Exit.void))
-      )
+      const { spans } = yield* recorded(Effect.map(Effect.makeSpan("span"), (span) => span.end(1n, Exit.void)))
       assert.strictEqual(spans[0]?.endTimeUnixNano, spans[0]?.startTimeUnixNano)
     })
   )
 
   it.effect("begins a trace of its own for a root span", () =>
     Effect.gen(function* () {
-      const { spans } = yield* recorded(
-        Effect.withSpan(Effect.withSpan(Effect.void, "other", { root: true }), "one")
-      )
+      const { spans } = yield* recorded(Effect.withSpan(Effect.withSpan(Effect.void, "other", { root: true }), "one"))
       assert.notStrictEqual(spanNamed(spans, "other").traceId, spanNamed(spans, "one").traceId)
     })
   )
@@ -268,10 +289,18 @@ describe("Recorder.makeNoop", () => {
   it.effect("gives real, unsampled ids and goes on with a caller's trace", () =>
     Effect.gen(function* () {
       const tracer = Recorder.makeNoop()
-      const remote = TraceContext.toExternalSpan({ traceId: "a".repeat(32), spanId: "b".repeat(16), flags: 3, traceState: "v=1" })
+      const remote = TraceContext.toExternalSpan({
+        traceId: "a".repeat(32),
+        spanId: "b".repeat(16),
+        flags: 3,
+        traceState: "v=1"
+      })
       const read = Effect.map(Effect.currentSpan, TraceContext.fromSpan)
       const alone = yield* Effect.withSpan(read, "alone").pipe(Effect.withTracer(tracer))
-      const joined = yield* Effect.withSpan(read, "joined").pipe(Effect.withParentSpan(remote), Effect.withTracer(tracer))
+      const joined = yield* Effect.withSpan(read, "joined").pipe(
+        Effect.withParentSpan(remote),
+        Effect.withTracer(tracer)
+      )
       assert.isTrue(alone !== undefined && TraceContext.isTraceId(alone.traceId) && TraceContext.isSpanId(alone.spanId))
       assert.strictEqual(alone?.flags, TraceContext.flagRandom)
       assert.deepStrictEqual(
@@ -315,7 +344,14 @@ describe("Recorder", () => {
       }
       const { spans } = yield* recorded(
         Effect.withSpan(Effect.void, "span", {
-          attributes: { hostile, symbol: Symbol("x"), f: () => 1, nothing: null, absent: undefined, option: Option.some(1) }
+          attributes: {
+            hostile,
+            symbol: Symbol("x"),
+            f: () => 1,
+            nothing: null,
+            absent: undefined,
+            option: Option.some(1)
+          }
         })
       )
       assert.deepStrictEqual(spans[0]?.attributes, {

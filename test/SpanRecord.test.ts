@@ -37,9 +37,12 @@ describe("SpanRecord.toAttributeValue", () => {
 
   it("never fails", () => {
     fc.assert(
-      fc.property(fc.anything({ withBigInt: true, withMap: true, withNullPrototype: true, withSparseArray: true }), (value) => {
-        SpanRecord.toAttributeValue(value, 10)
-      })
+      fc.property(
+        fc.anything({ withBigInt: true, withMap: true, withNullPrototype: true, withSparseArray: true }),
+        (value) => {
+          SpanRecord.toAttributeValue(value, 10)
+        }
+      )
     )
     const revoked = Proxy.revocable({}, {})
     revoked.revoke()

@@ -12,7 +12,9 @@ import * as Settings from "../src/Settings.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 import * as Tracing from "../src/Tracing.ts"
 
-const hello = Agent.make("hello", { run: (name: string) => Effect.as(Effect.log(`greeting ${name}`), `Hello, ${name}`) })
+const hello = Agent.make("hello", {
+  run: (name: string) => Effect.as(Effect.log(`greeting ${name}`), `Hello, ${name}`)
+})
 const greet = Pipeline.make("greet", Pipeline.forEach(hello))
 
 /** An exporter that keeps names. */
@@ -99,7 +101,8 @@ describe("Tracing.layer", () => {
         {
           "telemetry.sdk.name": "handspan",
           "telemetry.sdk.language": "nodejs",
-          "telemetry.sdk.version": JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version,
+          "telemetry.sdk.version": JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+            .version,
           team: "photo",
           "service.name": "erni-foto-agency",
           "service.version": "1.0.0",
@@ -221,7 +224,10 @@ describe("Tracing", () => {
     layerInMemory: Tracing.layerInMemory,
     layerNoop: Tracing.layerNoop,
     layerAmbient: Tracing.layerAmbient,
-    layerOtlp: Tracing.layerOtlp({ otlpEndpoint: "http://127.0.0.1:9/v1/traces", shutdownTimeout: Duration.millis(100) }),
+    layerOtlp: Tracing.layerOtlp({
+      otlpEndpoint: "http://127.0.0.1:9/v1/traces",
+      shutdownTimeout: Duration.millis(100)
+    }),
     layer: Tracing.layer({ exporters: [] }),
     layerFromEnv: Tracing.layerFromEnvWith({ exporters: ["in_memory"] })
   }
@@ -231,7 +237,11 @@ describe("Tracing", () => {
         const program = Effect.gen(function* () {
           const greetings = yield* greet(["Ada", "Grace"])
           const tracer = yield* Tracer.Tracer
-          return { greetings, ours: tracer !== Tracer.nativeTracer, ledgers: (yield* (yield* Delivery.Deliveries).ledgers).length }
+          return {
+            greetings,
+            ours: tracer !== Tracer.nativeTracer,
+            ledgers: (yield* (yield* Delivery.Deliveries).ledgers).length
+          }
         })
         const { exit } = yield* captured(Effect.provide(program, layer))
         assert.isTrue(Exit.isSuccess(exit))

@@ -25,11 +25,12 @@ export const recorded = <A, E, R>(
   })
 
 /** The error that an exit failed with. */
-export const failure = <E>(exit: Exit.Exit<unknown, E>): E | undefined => Option.getOrUndefined(Exit.findErrorOption(exit))
+export const failure = <E>(exit: Exit.Exit<unknown, E>): E | undefined =>
+  Option.getOrUndefined(Exit.findErrorOption(exit))
 
 /** The span of a name; the one that started first where there are several. */
 export const spanNamed = (spans: ReadonlyArray<SpanRecord>, name: string): SpanRecord => {
-  const found = spans.filter((span) => span.name === name).sort((a, b) => (a.spanId < b.spanId ? -1 : 1))[0]
+  const found = spans.filter((span) => span.name === name).toSorted((a, b) => (a.spanId < b.spanId ? -1 : 1))[0]
   if (found === undefined) throw new Error(`No span "${name}": there are ${spans.map((span) => span.name).join(", ")}`)
   return found
 }
@@ -39,7 +40,7 @@ export const outline = (spans: ReadonlyArray<SpanRecord>): string => {
   const below = (parent: string | undefined, indent: string): string =>
     spans
       .filter((span) => span.parentSpanId === parent)
-      .sort((a, b) => (a.spanId < b.spanId ? -1 : 1))
+      .toSorted((a, b) => (a.spanId < b.spanId ? -1 : 1))
       .map((span) => `${indent}${span.name} ${span.status.code}\n${below(span.spanId, `${indent}  `)}`)
       .join("")
   return `\n${below(undefined, "")}`
