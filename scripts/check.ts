@@ -1,10 +1,14 @@
 // `npm test`: everything that must hold before a change is kept. Each step is one line of output.
 // `npm run ok` adds the package that people will install; `npm run ok -- --package-only` is what it adds.
+import { globSync, writeFileSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { pathToFileURL } from "node:url"
 import { checkDocs } from "./check-docs.ts"
 import { checkExamples } from "./check-examples.ts"
 import { checkLayers } from "./check-layers.ts"
 import { packageSteps } from "./check-package.ts"
 import { run } from "./command.ts"
+import { scratchFolder } from "./scratch.ts"
 import { fromFaults, fromTests, runSteps, type Step } from "./steps.ts"
 import { suite } from "./suite.ts"
 
@@ -26,9 +30,29 @@ const documentedExamples: Step = {
   name: "examples in docstrings and README",
   remedy: "Mend the example, or what it is about. A block that cannot run alone starts with ```ts ignore",
   run: async () => {
-    const { ok, output } = await run("deno", ["test", "-A", "--no-lock", "--doc", "src", "README.md"])
+    const map = join(scratchFolder("docs"), "import-map.json")
+    writeFileSync(map, JSON.stringify({ imports: packageNames() }))
+    const { ok, output } = await run("deno", [
+      "test",
+      "-A",
+      "--no-lock",
+      `--import-map=${map}`,
+      "--doc",
+      "src",
+      "README.md"
+    ])
     const summary = /(\d+) passed(?: \(.*?\))? \| (\d+) failed/.exec(output)
     return fromTests(ok, Number(summary?.[1] ?? 0), Number(summary?.[2] ?? 0), output)
+  }
+}
+
+/** The package's own names, led to its sources: Deno checks the types of these, not of a dist outside of node_modules. */
+const packageNames = (): Record<string, string> => {
+  const source = (path: string) => pathToFileURL(resolve("src", path)).href
+  const modules = globSync("**/*.ts", { cwd: "src" }).map((path) => path.replaceAll("\\", "/"))
+  return {
+    handspan: source("index.ts"),
+    ...Object.fromEntries(modules.map((path) => [`handspan/${path.slice(0, -".ts".length)}`, source(path)]))
   }
 }
 

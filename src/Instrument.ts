@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -171,12 +172,11 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
     }
   }
 
-  const traceSpan: Instrument["traceSpan"] = (name, attributes) => (target) => {
-    if (!enabled) return target
-    const attributesOf = (args: ReadonlyArray<unknown>) =>
-      (typeof attributes === "function" ? attributes(...args) : attributes) ?? {}
-    if (Effect.isEffect(target)) return Effect.withSpan(target, name, { attributes: attributesOf([]) }) as typeof target
-    const original: (this: unknown, ...args: Array<unknown>) => unknown = target as never
+  const wrap = (
+    name: string,
+    attributesOf: (args: ReadonlyArray<unknown>) => Record<string, unknown>,
+    target: (this: unknown, ...args: Array<unknown>) => unknown
+  ) => {
     const traced = function (this: unknown, ...args: Array<unknown>): unknown {
       const startTime = clock.currentTimeNanosUnsafe()
       const caller = running.getStore()
@@ -193,7 +193,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       // The wrapped function's own exception goes on as it is: this is plain code, not an Effect.
       let result: unknown
       try {
-        result = running.run(opened, () => original.apply(this, args))
+        result = running.run(opened, () => target.apply(this, args))
       } catch (error) {
         end(Exit.die(error))
         throw error
@@ -203,16 +203,37 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
         end(Exit.void)
         return result
       }
-      // Observed, not replaced: the caller gets its own Promise, and an unhandled rejection stays the caller's.
-      result.then(
-        () => end(Exit.void),
-        (error: unknown) => end(Exit.die(error))
+      // Followed, not only observed: a rejection that nobody handles must stay one.
+      return result.then(
+        (value: unknown) => {
+          end(Exit.void)
+          return value
+        },
+        (error: unknown) => {
+          end(Exit.die(error))
+          throw error
+        }
       )
-      return result
     }
-    Object.defineProperty(traced, "name", { value: original.name })
-    Object.defineProperty(traced, "length", { value: original.length })
-    return traced as never
+    Object.defineProperty(traced, "name", { value: target.name })
+    Object.defineProperty(traced, "length", { value: target.length })
+    return traced
+  }
+
+  const traceSpan: Instrument["traceSpan"] = (name, attributes) => {
+    // A function of the user's that fails here must not fail the call that it describes.
+    const attributesOf = (args: ReadonlyArray<unknown>) =>
+      typeof attributes === "function"
+        ? Result.getOrElse(
+            Result.try(() => attributes(...args)),
+            () => ({})
+          )
+        : (attributes ?? {})
+    return (target) => {
+      if (!enabled) return target
+      if (Effect.isEffect(target)) return Effect.withSpan(target, name, { attributes: attributesOf([]) }) as never
+      return wrap(name, attributesOf, target as never) as never
+    }
   }
 
   return Effect.succeed({ traceSpan, startSpan })

@@ -235,7 +235,12 @@ export const table = {
     millis,
     "OTEL_BSP_SCHEDULE_DELAY"
   ),
-  queueSize: row("How many spans may wait.", 2048, integer(1), "OTEL_BSP_MAX_QUEUE_SIZE"),
+  queueSize: row(
+    "How many spans may wait; more are dropped and counted.",
+    65_536,
+    integer(1),
+    "OTEL_BSP_MAX_QUEUE_SIZE"
+  ),
   batchSize: row("How many spans leave at once.", 512, integer(1), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
   spanAttributeCount: row(
     "How many attributes a span keeps.",

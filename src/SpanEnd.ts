@@ -117,7 +117,9 @@ const guarded = <A>(evaluate: () => A, fallback: A): A => Result.getOrElse(Resul
 const read = (error: unknown): { readonly type: string; readonly message: string } => {
   if (error === undefined || error === null) return unknownException
   if (Redacted.isRedacted(error)) return { type: otherError, message: "error <redacted>" }
-  if (typeof error !== "object" && typeof error !== "function") return { type: otherError, message: String(error) }
+  if (typeof error !== "object" && typeof error !== "function") {
+    return { type: otherError, message: String(error as string | number | bigint | boolean | symbol) }
+  }
   const type = textOf(error, "_tag") ?? textOf(error, "name")
   const message = textOf(error, "message") ?? (type === undefined ? "error" : `error ${type}`)
   return { type: type ?? otherError, message }

@@ -182,7 +182,12 @@ const otlpExporter = (settings: Settings.Settings) =>
     protocol: settings.otlpProtocol.value,
     headers: settings.otlpHeaders.value,
     timeout: settings.otlpTimeout.value,
-    compression: settings.otlpCompression.value
+    compression: settings.otlpCompression.value,
+    tls: {
+      certificate: settings.otlpCertificate.value,
+      clientCertificate: settings.otlpClientCertificate.value,
+      clientKey: settings.otlpClientKey.value
+    }
   })
 
 const recording = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings): Layer.Layer<Delivery.Deliveries> =>

@@ -104,6 +104,19 @@ describe("Instrument.traceSpan", () => {
     })
   )
 
+  it.effect("survives attributes that cannot be made", () =>
+    Effect.gen(function* () {
+      const { exit, spans } = yield* instrumented(({ traceSpan }) => {
+        const read = traceSpan("read", (photo: { readonly size: { readonly width: number } }) => ({
+          width: photo.size.width
+        }))((_: unknown) => "read")
+        return read(undefined)
+      })
+      assert.deepStrictEqual(exit, Exit.succeed("read"))
+      assert.deepStrictEqual(spanNamed(spans, "read").attributes, {})
+    })
+  )
+
   it.effect("gives back the very same function and Effect where tracing is off", () =>
     Effect.gen(function* () {
       const f = (n: number) => n

@@ -39,10 +39,10 @@ describe("parsers", () => {
     assert.deepStrictEqual(
       Object.entries(Variable.headers.parse("api-key=a%2Cb") ?? {}).map(([name, value]) => [
         name,
-        String(value),
+        JSON.stringify(value),
         Redacted.value(value)
       ]),
-      [["api-key", "<redacted>", "a,b"]]
+      [["api-key", '"<redacted>"', "a,b"]]
     )
   })
 

@@ -18,7 +18,8 @@ import * as Printable from "./Printable.ts"
  */
 export const readable = (span: SpanRecord, colors: Printable.Palette = Printable.palette(false)): string => {
   const how = Printable.outcome(span)
-  const error = span.status.code === "error" && span.status.message !== "" ? { error: span.status.message } : {}
+  const error: Attributes =
+    span.status.code === "error" && span.status.message !== "" ? { error: span.status.message } : {}
   const ids = { trace_id: span.traceId, span_id: span.spanId }
   return [
     colors.dim(isoTime(span.endTimeUnixNano)),

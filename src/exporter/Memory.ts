@@ -19,8 +19,8 @@ import type { SpanRecord } from "../SpanRecord.ts"
  * const hello = Agent.make("hello", { run: (name: string) => Effect.succeed(`Hello, ${name}`) })
  * const program = Effect.gen(function* () {
  *   yield* hello("Ada")
- *   const memory = yield* InMemory.InMemory
- *   return yield* memory.spans
+ *   const spans = yield* Memory.Spans
+ *   return yield* spans.all
  * }).pipe(Effect.provide(Tracing.layerInMemory))
  *
  * const spans = await Effect.runPromise(program)
