@@ -46,9 +46,10 @@ const documentedExamples: Step = {
   }
 }
 
+const source = (path: string): string => pathToFileURL(resolve("src", path)).href
+
 /** The package's own names, led to its sources: Deno checks the types of these, not of a dist outside of node_modules. */
 const packageNames = (): Record<string, string> => {
-  const source = (path: string) => pathToFileURL(resolve("src", path)).href
   const modules = globSync("**/*.ts", { cwd: "src" }).map((path) => path.replaceAll("\\", "/"))
   return {
     handspan: source("index.ts"),

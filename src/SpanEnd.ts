@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
+import * as Formatter from "effect/Formatter"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { EventName, Key } from "./Conventions.ts"
@@ -118,7 +119,7 @@ const read = (error: unknown): { readonly type: string; readonly message: string
   if (error === undefined || error === null) return unknownException
   if (Redacted.isRedacted(error)) return { type: otherError, message: "error <redacted>" }
   if (typeof error !== "object" && typeof error !== "function") {
-    return { type: otherError, message: String(error as string | number | bigint | boolean | symbol) }
+    return { type: otherError, message: typeof error === "string" ? error : Formatter.format(error) }
   }
   const type = textOf(error, "_tag") ?? textOf(error, "name")
   const message = textOf(error, "message") ?? (type === undefined ? "error" : `error ${type}`)
