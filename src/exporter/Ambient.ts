@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Api from "@opentelemetry/api"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -37,9 +37,14 @@ import * as OpenTelemetry from "./OpenTelemetry.ts"
  * @since 0.1.0
  */
 export const tracer: Effect.Effect<Tracer.Tracer> = Effect.sync(() => {
-  const { name } = SpanRecord.defaultScope
-  const provider = Api.trace.getTracer(name)
-  return Tracer.make({ span: (options) => new AmbientSpan(provider, options) })
+  const byDefault = Api.trace.getTracer(SpanRecord.defaultScope.name)
+  return Tracer.make({
+    span: (options) => {
+      const scope = Context.get(options.annotations, SpanRecord.Scope)
+      const provider = scope === SpanRecord.defaultScope ? byDefault : Api.trace.getTracer(scope.name, scope.version)
+      return new AmbientSpan(provider, options)
+    }
+  })
 })
 
 type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]

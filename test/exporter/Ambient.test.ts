@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import * as TestClock from "effect/testing/TestClock"
 import * as Ambient from "../../src/exporter/Ambient.ts"
+import * as Instrument from "../../src/Instrument.ts"
 import * as Propagator from "../../src/Propagator.ts"
 import * as TraceContext from "../../src/TraceContext.ts"
 import * as Deno from "../deno.ts"
@@ -194,6 +195,20 @@ describe("tracer", () => {
       assert.deepStrictEqual(spans.map(endOf), [
         { attributes: {}, events: [], status: { code: Api.SpanStatusCode.OK } }
       ])
+    })
+  )
+
+  it.effect("tracer asks the provider for the scope that a span claims", () =>
+    Effect.gen(function* () {
+      const look = Effect.withSpan(Effect.void, "look").pipe(Instrument.withScope("agency/vision", "2.0.0"))
+      const { spans } = yield* recorded(Effect.withSpan(look, "root"))
+      assert.deepStrictEqual(
+        spans.map(({ instrumentationScope: { name, version }, name: span }) => [span, name, version]),
+        [
+          ["look", "agency/vision", "2.0.0"],
+          ["root", "handspan", undefined]
+        ]
+      )
     })
   )
 
