@@ -35,6 +35,8 @@ const tasks = {
       : { runtime: "node", args: [...vitest, ...(args.some(isTypeTest) ? ["--typecheck"] : []), ...args] },
   ok: (args) => ({ runtime: "node", args: ["scripts/check.ts", "ok", ...args], alsoDeno: true }),
   "ci-only": () => ({ runtime: "node", args: ["scripts/ci-only.ts"], alsoDeno: true }),
+  bench: (args) => ({ runtime: "node", args: ["scripts/bench.ts", ...args] }),
+  "bench:deno": (args) => ({ runtime: "deno", args: ["run", "-A", "--no-lock", "scripts/bench.ts", ...args] }),
   format: () => ({ runtime: "node", args: [...oxfmt, "src", "test", "examples", "scripts"] }),
   build: () => undefined
 }

@@ -313,9 +313,12 @@ class UnsampledSpan implements Tracer.Span {
 
 const noAttributes: ReadonlyMap<string, unknown> = new Map()
 
-/** A parent with ids that mean nothing, as Effect's are while its tracing is off, is no parent. */
-const contextOf = (parent: Option.Option<Tracer.AnySpan>): TraceContext.TraceContext | undefined =>
-  Option.isSome(parent) ? TraceContext.fromSpan(parent.value) : undefined
+/** A parent with ids that mean nothing, as Effect's are while its tracing is off, is no parent. Our own need no check. */
+const contextOf = (parent: Option.Option<Tracer.AnySpan>): TraceContext.TraceContext | undefined => {
+  if (Option.isNone(parent)) return undefined
+  const span = parent.value
+  return span instanceof RecorderSpan || span instanceof UnsampledSpan ? span : TraceContext.fromSpan(span)
+}
 
 /** A trace begun here has a random id; one begun elsewhere keeps what its maker said (W3C level 2, random flag). */
 const randomFlag = (parent: TraceContext.TraceContext | undefined): number =>
