@@ -4,7 +4,7 @@ import { Effect, Exit, Option } from "effect"
 import * as Recorder from "../src/Recorder.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
 
-export const countedIds = (): Recorder.Ids => {
+const countedIds = (): Recorder.Ids => {
   let traces = 0
   let spans = 0
   return {

@@ -10,15 +10,15 @@ import {
 } from "../../src/Conventions.ts"
 import * as SpanRecord from "../../src/SpanRecord.ts"
 
-export const traceId = "4bf92f3577b34da6a3ce929d0e0e4736"
+const traceId = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 /** 2026-11-21T06:12:00Z, so that times in texts look as they do in life. */
-export const epoch = 1_795_241_520_000_000_000n
+const epoch = 1_795_241_520_000_000_000n
 
-export const spanId = (n: number): string => n.toString(16).padStart(16, "0")
+const spanId = (n: number): string => n.toString(16).padStart(16, "0")
 
 /** Microseconds after the epoch. */
-export const at = (micros: number): bigint => epoch + BigInt(Math.round(micros * 1000))
+const at = (micros: number): bigint => epoch + BigInt(Math.round(micros * 1000))
 
 type Times = readonly [startMicros: number, endMicros: number]
 
