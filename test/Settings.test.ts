@@ -216,7 +216,11 @@ describe("fromRecord", () => {
     const names = Object.values<{ variables: ReadonlyArray<{ name: string }> }>(Settings.table)
       .flatMap((row) => row.variables)
       .map(({ name }) => name)
-    const text = fc.oneof(fc.string({ unit: "binary" }), fc.webUrl(), fc.stringMatching(/^[a-z%=,:/.0-9]*$/))
+    const text = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.webUrl(),
+      fc.string({ unit: fc.constantFrom(..."az09%=,:/.") })
+    )
     fc.assert(
       fc.property(fc.dictionary(fc.constantFrom(...names), text), (record) => {
         assert.isTrue(Result.isResult(Settings.fromRecord(record)))
