@@ -1,0 +1,47 @@
+// What README shows is what the program prints, but for ids and times.
+import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import * as Settings from "../src/Settings.ts"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const readme = readFileSync(`${root}README.md`, "utf8")
+const runtime = process.versions["deno"] === undefined ? [] : ["run", "--allow-all", "--no-lock"]
+
+/** The first block of a language. */
+const block = (language: string) => new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "m").exec(readme)?.[1] ?? ""
+
+const withoutTimes = (text: string) =>
+  text
+    .trim()
+    .replaceAll(/[0-9a-f]{32}/g, "<id>")
+    .replaceAll(/ +[\d.]+ (?:ns|µs|ms|s)/g, " <time>")
+
+describe("README", () => {
+  it("shows the program of examples/hello", () => {
+    const example = readFileSync(`${root}examples/hello/main.ts`, "utf8")
+    for (const line of block("ts").split("\n").slice(0, 6)) assert.include(example, line)
+  })
+
+  it("shows the tree that it prints", () => {
+    const { stderr } = spawnSync(process.execPath, [...runtime, "examples/hello/main.ts"], {
+      cwd: root,
+      encoding: "utf8"
+    })
+    assert.strictEqual(withoutTimes(block("text")), withoutTimes(stderr))
+  })
+
+  it("names no variable that Settings does not read, but for those of other programs", () => {
+    const known = new Set(
+      Object.values<{ readonly variables: ReadonlyArray<{ readonly name: string }> }>(Settings.table).flatMap((row) =>
+        row.variables.map(({ name }) => name)
+      )
+    )
+    const named = new Set(readme.match(/\b(?:HANDSPAN|OTEL|TRACING|ENABLE|OTLP|JAEGER)_[A-Z_]+\b/g))
+    assert.deepStrictEqual(
+      [...named].filter((name) => !known.has(name)),
+      []
+    )
+  })
+})
