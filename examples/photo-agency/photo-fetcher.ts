@@ -1,0 +1,37 @@
+// The first agent: reads the photos of a folder.
+import { ByteSize, Effect, FileSystem, Path, Schema } from "effect"
+import { Agent, Pipeline } from "handspan"
+import { Batch } from "./photo.ts"
+
+/** Decoding a larger photo takes seconds, and a first run should not. */
+const maxSize = ByteSize.megabytes(2)
+
+export const photoFetcher = Agent.make("photo_fetcher", {
+  kind: "tool",
+  handoffType: "photo_fetching",
+  input: Schema.NonEmptyString,
+  output: Batch,
+  run: (folder) =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const names = (yield* fs.readDirectory(folder)).filter((name) => /\.jpe?g$/i.test(name)).toSorted()
+      // Nothing to do is no failure: the pipeline stops here, and its spans end well.
+      if (names.length === 0) return yield* Pipeline.terminate(`no photos in ${folder}`)
+
+      const files = yield* Effect.forEach(names, (name) =>
+        Effect.map(fs.stat(path.join(folder, name)), ({ size }) => ({ name, size }))
+      )
+      const [small, large] = [files.filter(({ size }) => size <= maxSize), files.filter(({ size }) => size > maxSize)]
+      const photos = yield* Effect.forEach(small, ({ name }) =>
+        Effect.map(fs.readFile(path.join(folder, name)), (bytes) => ({ name, bytes }))
+      )
+      const skipped = large.map(({ name, size }) => ({
+        name,
+        reason: `${ByteSize.format(size)}, too large to look at`
+      }))
+      // A log inside of a handoff tells its trace, span and agent, and stands in the tree as well.
+      for (const { name, reason } of skipped) yield* Effect.logWarning(`Skipped ${name}: ${reason}`)
+      return { folder, photos, skipped }
+    })
+})
