@@ -28,10 +28,10 @@ const route = (faults: boolean) =>
       "/photos/:year/:name",
       Effect.gen(function* () {
         const { name = "", year } = yield* HttpRouter.params
+        const body = yield* HttpServerRequest.HttpServerRequest.use((request) => request.arrayBuffer)
         const isFirst = !seen.has(name)
         seen.add(name)
         if (faults && isFirst && name.length % 2 === 0) return HttpServerResponse.empty({ status: 503 })
-        const body = yield* HttpServerRequest.HttpServerRequest.use((request) => request.arrayBuffer)
         const stored = { path: `/photos/${year}/${name}`, sizeBytes: body.byteLength }
         return HttpServerResponse.jsonUnsafe(stored, { status: 201 })
       })

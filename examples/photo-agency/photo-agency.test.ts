@@ -74,6 +74,7 @@ describe("photo-agency", () => {
         "fake.jpg": new TextEncoder().encode("no photo at all"),
         "notes.txt": new TextEncoder().encode("not even called one")
       })
+      yield* fs.makeDirectory(`${folder}/album.jpg`)
       const { exit, spans, tree } = yield* traced(photoAgency(folder))
       assert.deepStrictEqual(tree.split("\n"), [
         "pipeline.photo_agency ✓",
@@ -91,9 +92,10 @@ describe("photo-agency", () => {
       assert.strictEqual(spanNamed(spans, "photo fake.jpg").attributes["error.type"], "UnreadableMetadata")
       assert.isTrue(Exit.isSuccess(exit))
       if (Exit.isSuccess(exit)) {
-        const { failed, stored, text } = exit.value
-        assert.deepStrictEqual({ failed, stored }, { failed: 2, stored: 1 })
-        assert.include(text, "✗ failed  fake.jpg  Cannot read metadata: Invalid image format")
+        const { failed, skipped, stored, text } = exit.value
+        assert.deepStrictEqual({ failed, skipped, stored }, { failed: 2, skipped: 1, stored: 1 })
+        assert.match(text, /✗ failed +fake\.jpg +Cannot read metadata: Invalid image format/)
+        assert.match(text, /– skipped +album\.jpg/)
       }
     }).pipe(Effect.scoped, Effect.provide(agency({ faults: false })))
   )

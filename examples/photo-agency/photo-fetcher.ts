@@ -19,17 +19,14 @@ export const photoFetcher = Agent.make("photo_fetcher", {
       // Nothing to do is no failure: the pipeline stops here, and its spans end well.
       if (names.length === 0) return yield* Pipeline.terminate(`no photos in ${folder}`)
 
-      const files = yield* Effect.forEach(names, (name) =>
-        Effect.map(fs.stat(path.join(folder, name)), ({ size }) => ({ name, size }))
+      const [photos, skipped] = yield* Effect.partition(names, (name) =>
+        Effect.gen(function* () {
+          const file = path.join(folder, name)
+          const { size } = yield* fs.stat(file)
+          if (size > maxSize) return yield* Effect.fail({ message: `${ByteSize.format(size)}, too large to look at` })
+          return { name, bytes: yield* fs.readFile(file) }
+        }).pipe(Effect.mapError(({ message }) => ({ name, reason: message })))
       )
-      const [small, large] = [files.filter(({ size }) => size <= maxSize), files.filter(({ size }) => size > maxSize)]
-      const photos = yield* Effect.forEach(small, ({ name }) =>
-        Effect.map(fs.readFile(path.join(folder, name)), (bytes) => ({ name, bytes }))
-      )
-      const skipped = large.map(({ name, size }) => ({
-        name,
-        reason: `${ByteSize.format(size)}, too large to look at`
-      }))
       // A log inside of a handoff tells its trace, span and agent, and stands in the tree as well.
       for (const { name, reason } of skipped) yield* Effect.logWarning(`Skipped ${name}: ${reason}`)
       return { folder, photos, skipped }
