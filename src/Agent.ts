@@ -73,7 +73,7 @@ interface BaseOptions<I, A, E, R> {
   /** Names of the tools that the agent may call. */
   readonly tools?: ReadonlyArray<string> | undefined
   /** Makes failed attempts again, inside of the one handoff span. Default: one attempt. */
-  readonly retry?: Retry<NoInfer<E>> | undefined
+  readonly retry?: Retry<E> | undefined
   readonly run: (input: I) => Effect.Effect<A, E, R>
 }
 
@@ -272,16 +272,21 @@ const check = (agent: string, side: HandoffMismatch["side"], schema: Schema.Sche
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
+/** How many problems a message tells; a table with a wrong column has one for each of its rows. */
+const problemsTold = 3
+
 const mismatch = (agent: string, side: HandoffMismatch["side"], issue: SchemaIssue.Issue): HandoffMismatch => {
   const problems = formatIssue(issue).issues.map(({ message, path }) => ({ field: formatPath(path ?? []), message }))
   const where = side === "input" ? `Cannot hand off to "${agent}"` : `Cannot hand back from "${agent}"`
+  const lines = problems
+    .slice(0, problemsTold)
+    .map(({ field, message }) => `${where}: ${side}${field === "" ? "" : ` field "${field}"`}: ${message}`)
+  const more = problems.length - lines.length
   return new HandoffMismatch({
     agent,
     side,
     field: problems[0]?.field ?? "",
-    message: problems
-      .map(({ field, message }) => `${where}: ${side}${field === "" ? "" : ` field "${field}"`}: ${message}`)
-      .join("\n")
+    message: [...lines, ...(more > 0 ? [`and ${more} more`] : [])].join("\n")
   })
 }
 

@@ -114,7 +114,7 @@ export const withSpan = <A, E, R>(options: {
         Effect.provideService(current, inner),
         Effect.withParentSpan(span, { captureStackTrace: false }),
         Effect.onExit((exit) => {
-          if (outer !== undefined) outer.upstream = advance(outer.upstream, upstreamAtStart, span)
+          if (outer !== undefined) outer.upstream = advance(outer.upstream, upstreamAtStart, [span])
           return options.onEnd(exit, span, outer)
         }),
         Effect.exit,
@@ -123,15 +123,15 @@ export const withSpan = <A, E, R>(options: {
     ).pipe(Effect.flatten)
   })
 
-/** The heads after a handoff ended: itself, and those it did not start after, which ran beside it. */
+/** The heads after some work ended: its own, and those it did not start after, which ran beside it. */
 const advance = (
   heads: ReadonlyArray<Tracer.AnySpan>,
   upstreamAtStart: ReadonlyArray<Tracer.AnySpan>,
-  span: Tracer.AnySpan
+  own: ReadonlyArray<Tracer.AnySpan>
 ): ReadonlyArray<Tracer.AnySpan> => {
-  if (heads === upstreamAtStart) return [span]
+  if (heads === upstreamAtStart) return own
   const superseded = new Set(upstreamAtStart)
-  return [...heads.filter((head) => !superseded.has(head)), span]
+  return [...heads.filter((head) => !superseded.has(head)), ...own]
 }
 
 /**
@@ -170,34 +170,47 @@ export const terminationOf = (cause: Cause.Cause<unknown>): Terminated | undefin
  */
 export const fork = <A, E, R, B, E2, R2>(
   branches: ReadonlyArray<Effect.Effect<A, E, R>>,
-  join: (branches: ReadonlyArray<Effect.Effect<A, E, R>>) => Effect.Effect<B, E2, R2>
+  join: (branches: ReadonlyArray<Effect.Effect<A, E, R>>) => Effect.Effect<B, E2, R2>,
+  /** The one branch that counts, once it is known: the winner of a race. */
+  winner?: () => number | undefined
 ): Effect.Effect<B, E2, R2> =>
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(current)
     if (outer === undefined) return join(branches)
-    const atFork = outer.upstream
-    const inners = branches.map((): Current => ({ ...outer, upstream: atFork }))
+    const { joins, upstream } = outer
+    outer.joins = false
+    const inners = branches.map((): Current => ({ ...outer, upstream, joins }))
     return join(branches.map((branch, index) => Effect.provideService(branch, current, inners[index]))).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
-          const heads = inners.flatMap((inner) => (inner.upstream === atFork ? [] : inner.upstream))
-          if (heads.length > 0) outer.upstream = [...new Set(heads)]
+          const won = winner?.()
+          merge(outer, upstream, won === undefined ? inners : [inners[won]!])
         })
       )
     )
   })
 
 /**
- * Runs an effect whose first handoff joins what lies upstream: its span links to each of those.
+ * Runs an effect as a branch whose first handoff joins what lies upstream: its span links to each of those.
  *
  * @since 0.1.0
  */
 export const joining = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(current)
-    if (outer !== undefined) outer.joins = true
-    return effect
+    if (outer === undefined) return effect
+    const { upstream } = outer
+    const inner: Current = { ...outer, joins: true }
+    return Effect.provideService(effect, current, inner).pipe(
+      Effect.onExit(() => Effect.sync(() => merge(outer, upstream, [inner])))
+    )
   })
+
+/** Puts what branches left upstream in the place of what was there at their fork. A branch without handoffs left nothing. */
+const merge = (outer: Current, atFork: ReadonlyArray<Tracer.AnySpan>, branches: ReadonlyArray<Current>): void => {
+  const left = branches.flatMap(({ upstream }) => (upstream === atFork ? [] : upstream))
+  if (left.length > 0) outer.upstream = advance(outer.upstream, atFork, [...new Set(left)])
+}
 
 /**
  * Runs an effect and takes the output of each handoff in it as it ends.

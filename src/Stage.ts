@@ -304,8 +304,17 @@ export const race = <const S extends readonly [AnyStage, AnyStage, ...Array<AnyS
   ...stages: S
 ): Stage<SharedInput<S[number]>, OutputOf<S[number]>, ErrorOf<S[number]>, RequirementsOf<S[number]>> =>
   withMode("raced", (input: unknown) =>
-    Handoff.fork(
-      stages.map((stage) => Effect.suspend(() => stage(input))),
-      Effect.raceAll
-    )
+    Effect.suspend(() => {
+      let winner: number | undefined
+      return Handoff.fork(
+        stages.map((stage) => Effect.suspend(() => stage(input))),
+        (branches) =>
+          Effect.raceAll(branches, {
+            onWinner: ({ index }) => {
+              winner = index
+            }
+          }),
+        () => winner
+      )
+    })
   )

@@ -49,6 +49,28 @@ describe("Agent.make", () => {
     Agent.make("vision", { input: Photo, output: Analysis, run: () => Effect.succeed({ brightness: "high" }) })
   })
 
+  it("infers run's input next to a while that names its error", () => {
+    const agent = Agent.make("vision", {
+      input: Photo,
+      output: Analysis,
+      retry: Agent.retryTransient({
+        maxAttempts: 3,
+        minWait: 1,
+        maxWait: 2,
+        while: (error: VisionError) => error._tag === "VisionError"
+      }),
+      run: (photo) => (photo.path === "" ? Effect.fail(new VisionError()) : Effect.succeed({ brightness: 1 }))
+    })
+    expectTypeOf(agent).toEqualTypeOf<
+      Agent.Agent<
+        { readonly path: string },
+        { readonly brightness: number },
+        VisionError | Agent.HandoffMismatch,
+        never
+      >
+    >()
+  })
+
   it("gives the error of run to while", () => {
     Agent.make("vision", {
       run: (_: string) => Effect.fail(new VisionError()),

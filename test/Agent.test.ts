@@ -131,6 +131,19 @@ describe("Agent.make", () => {
     })
   )
 
+  it.effect("tells a few of many problems, and how many more there are", () =>
+    Effect.gen(function* () {
+      const reader = Agent.make("reader", { input: Schema.Array(Schema.Number), run: () => Effect.void })
+      const mismatch = yield* Effect.flip(reader(Array.from({ length: 1000 }, () => "a" as never)))
+      assert.deepStrictEqual(mismatch.message.split("\n"), [
+        'Cannot hand off to "reader": input field "[0]": Expected number',
+        'Cannot hand off to "reader": input field "[1]": Expected number',
+        'Cannot hand off to "reader": input field "[2]": Expected number',
+        "and 997 more"
+      ])
+    })
+  )
+
   it.effect("hands over the very value it was given", () =>
     Effect.gen(function* () {
       const photo = { path: "a.jpg", size: 1, extra: true }

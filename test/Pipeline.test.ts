@@ -261,6 +261,63 @@ describe("Pipeline.fanIn", () => {
     })
   )
 
+  it.effect("joins in every branch of a fork, and not in what comes after it", () =>
+    Effect.gen(function* () {
+      const pipeline = Pipeline.make("p", (n: number) =>
+        Effect.gen(function* () {
+          yield* Pipeline.parallel([double, increment])(n)
+          const both = yield* Pipeline.fanIn(Pipeline.parallel([slow, double]), n)
+          yield* slow(n)
+          return yield* Pipeline.fanIn((all: ReadonlyArray<number>) => Effect.succeed(all.length), both)
+        })
+      )
+      const { spans } = yield* finished(Effect.andThen(pipeline(1), () => slow(2)))
+      assert.deepStrictEqual(
+        spans.map((span) => [span.name, linkedNames(spans, span)]),
+        [
+          ["agent_handoff.double", []],
+          ["agent_handoff.increment", []],
+          ["agent_handoff.double", ["agent_handoff.double", "agent_handoff.increment"]],
+          ["agent_handoff.slow", ["agent_handoff.double", "agent_handoff.increment"]],
+          ["agent_handoff.slow", []],
+          ["pipeline.p", []],
+          ["agent_handoff.slow", []]
+        ]
+      )
+    })
+  )
+
+  it.effect("keeps its links to itself when other handoffs run beside it", () =>
+    Effect.gen(function* () {
+      const pipeline = Pipeline.make("p", (n: number) =>
+        Effect.gen(function* () {
+          yield* Pipeline.parallel([double, increment])(n)
+          const late = (inputs: ReadonlyArray<number>) => Effect.delay(sum(inputs), "500 millis")
+          const beside = yield* Effect.all([Pipeline.fanIn(late, [1, 2]), slow(n)], { concurrency: "unbounded" })
+          return yield* Pipeline.fanIn(sum, beside)
+        })
+      )
+      const { spans } = yield* finished(pipeline(1))
+      assert.deepStrictEqual(
+        spans.slice(2).map((span) => [span.name, linkedNames(spans, span).toSorted()]),
+        [
+          ["agent_handoff.sum", ["agent_handoff.double", "agent_handoff.increment"]],
+          ["agent_handoff.slow", []],
+          ["agent_handoff.sum", ["agent_handoff.slow", "agent_handoff.sum"]],
+          ["pipeline.p", []]
+        ]
+      )
+    })
+  )
+
+  it.effect("links to the winner of a race alone", () =>
+    Effect.gen(function* () {
+      const pipeline = Pipeline.make("p", Pipeline.sequence(Pipeline.race(slow, double), Pipeline.fanIn(increment)))
+      const { spans } = yield* finished(pipeline(1))
+      assert.deepStrictEqual(linkedNames(spans, spanNamed(spans, "agent_handoff.increment")), ["agent_handoff.double"])
+    })
+  )
+
   it.effect("has nothing to link to, and no trouble, outside of a pipeline", () =>
     Effect.gen(function* () {
       const { exit, spans } = yield* recorded(Pipeline.fanIn(sum, [1, 2]))

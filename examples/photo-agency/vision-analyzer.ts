@@ -14,5 +14,5 @@ export const visionAnalyzer = Agent.make("vision_analyzer", {
     maxWait: "10 seconds",
     while: (error: VisionError) => error.transient
   }),
-  run: (photo: Photo) => Vision.use((vision) => vision.look(photo))
+  run: (photo) => Vision.use((vision) => vision.look(photo))
 })

@@ -2,7 +2,7 @@
 import { Effect, flow, Layer, Redacted, Schema } from "effect"
 import { Base64 } from "effect/encoding"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
-import { Conventions } from "handspan"
+import { Key, modelSpanName, Operation } from "handspan/Conventions"
 import { Analysis, type Photo } from "./photo.ts"
 import { Vision, VisionError } from "./vision.ts"
 
@@ -57,10 +57,10 @@ export const layerModel = (options: {
           )
           const { choices, model, usage } = yield* HttpClientResponse.schemaBodyJson(Completion)(response)
           yield* Effect.annotateCurrentSpan({
-            "gen_ai.response.model": model,
-            "gen_ai.response.finish_reasons": choices.map((choice) => choice.finish_reason),
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": usage.completion_tokens
+            [Key.responseModel]: model,
+            [Key.finishReasons]: choices.map((choice) => choice.finish_reason),
+            [Key.inputTokens]: usage.prompt_tokens,
+            [Key.outputTokens]: usage.completion_tokens
           })
           return choices[0].message.content
         }).pipe(
@@ -68,12 +68,12 @@ export const layerModel = (options: {
             (error) => new VisionError({ message: error.message, transient: HttpClient.isTransientError(error) })
           ),
           // The question is a span of its own, by the GenAI conventions, inside of the handoff to the agent that asks.
-          Effect.withSpan(Conventions.modelSpanName(options.model), {
+          Effect.withSpan(modelSpanName(options.model), {
             kind: "client",
             attributes: {
-              [Conventions.Key.operationName]: Conventions.Operation.chat,
-              [Conventions.Key.providerName]: "openai",
-              [Conventions.Key.requestModel]: options.model
+              [Key.operationName]: Operation.chat,
+              [Key.providerName]: "openai",
+              [Key.requestModel]: options.model
             }
           })
         )
