@@ -1,7 +1,7 @@
 // What README shows is what the program prints, but for ids and times.
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Settings from "../src/Settings.ts"
 
@@ -30,6 +30,15 @@ describe("README", () => {
       encoding: "utf8"
     })
     assert.strictEqual(withoutTimes(block("text")), withoutTimes(stderr))
+  })
+
+  it("names the permissions that each example asks for", () => {
+    for (const name of readdirSync(`${root}examples`, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+      const main = readFileSync(`${root}examples/${name.name}/main.ts`, "utf8")
+      const permissions = /^\/\/ deno: (.*)$/m.exec(main)?.[1]
+      // Quoted there: some shells take a star for a pattern of files.
+      assert.include(readme.replaceAll('"', ""), `deno run ${permissions} examples/${name.name}/main.ts`)
+    }
   })
 
   it("names no variable that Settings does not read, but for those of other programs", () => {
