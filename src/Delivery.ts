@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -13,7 +14,6 @@ import * as Latch from "effect/Latch"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import { type Exporter, ExportError } from "./Exporter.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import type { SpanRecord } from "./SpanRecord.ts"
@@ -48,7 +48,10 @@ export type DropReason = "queue_full" | "refused" | "retries_exhausted" | "shutd
 export interface Delivery {
   /** Takes a span. Returns at once and never fails; what cannot be taken is counted. */
   readonly offer: (span: SpanRecord) => void
-  /** Returns when every span taken before has left, or was given up and counted. */
+  /**
+   * Returns when every span taken before has left, or was given up and counted. Giving up the wait changes nothing for
+   * the spans.
+   */
   readonly flush: Effect.Effect<void>
   readonly ledger: Effect.Effect<Ledger>
 }
@@ -89,8 +92,9 @@ export interface Options {
  * Starts the delivery to an exporter, for as long as the scope lives.
  *
  * **Details**: one request is under way at a time. A failure that may pass is tried again after 1, 2, 4 and 8 seconds
- * (each 20 % more or less), and then given up. When the scope closes, what is queued is sent within `shutdownTimeout`;
- * what could not go is dropped and counted. The first drop of a burst is logged as a warning, and the end tells the sum.
+ * (each 20 % more or less), and then given up. When the scope closes, what is queued is sent within `shutdownTimeout`,
+ * and what could not go is dropped. What is dropped is counted at once and logged as a warning a second later, so that a
+ * burst makes one.
  *
  * @since 0.1.0
  */
@@ -102,47 +106,63 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
     const shutdownTimeout = Duration.fromInputUnsafe(options.shutdownTimeout ?? "5 seconds")
 
     let queue: Array<SpanRecord> = []
-    let closed = false
+    // Where the queue begins: taking from the front of an array would move all the rest.
+    let head = 0
     let inFlight = 0
     let accepted = 0
     let exported = 0
+    let closed = false
     const dropped: Record<DropReason, number> = { queue_full: 0, refused: 0, retries_exhausted: 0, shutdown: 0 }
-    let toldDropped = 0
+    const told: Record<DropReason, number> = { ...dropped }
+    const causes: Record<DropReason, string> = {
+      queue_full: `the queue is full with ${queueSize}`,
+      refused: "",
+      retries_exhausted: "",
+      shutdown: `not taken within ${Duration.format(shutdownTimeout)} of shutdown`
+    }
+    /** Those who wait until so many spans have left the queue for good. */
+    let waiting: ReadonlyArray<{ readonly mark: number; readonly done: Deferred.Deferred<void> }> = []
 
-    const someQueued = yield* Latch.make()
-    const batchFull = yield* Latch.make()
+    const work = yield* Latch.make()
+    const hurry = yield* Latch.make()
     const closing = yield* Latch.make()
-    const sending = yield* Semaphore.make(1)
+    const someDropped = yield* Latch.make()
 
-    const totalDropped = () => Object.values(dropped).reduce((sum, count) => sum + count, 0)
+    const queued = () => queue.length - head
+    /** How many spans have left the queue for good, of all that ever were in it. */
+    const settled = () => accepted - dropped.queue_full - queued() - inFlight
+
+    const drop = (reason: DropReason, count: number): void => {
+      dropped[reason] += count
+      if (count > 0) someDropped.openUnsafe()
+    }
 
     const offer = (span: SpanRecord): void => {
       accepted++
-      if (closed) {
-        dropped.shutdown++
-      } else if (queue.length >= queueSize) {
-        dropped.queue_full++
-      } else {
-        queue.push(span)
-        if (queue.length === 1) someQueued.openUnsafe()
-        if (queue.length >= batchSize) batchFull.openUnsafe()
-      }
+      if (closed) return drop("shutdown", 1)
+      if (queued() >= queueSize) return drop("queue_full", 1)
+      queue.push(span)
+      work.openUnsafe()
+      if (queued() >= batchSize) hurry.openUnsafe()
     }
 
     const takeBatch = (): ReadonlyArray<SpanRecord> => {
-      const batch = queue.slice(0, batchSize)
-      queue = queue.slice(batchSize)
+      const batch = queue.slice(head, head + batchSize)
+      head += batch.length
       inFlight = batch.length
-      if (queue.length === 0) someQueued.closeUnsafe()
-      if (queue.length < batchSize) batchFull.closeUnsafe()
+      if (head * 2 > queue.length) {
+        queue = queue.slice(head)
+        head = 0
+      }
       return batch
     }
 
-    const settle = (batch: ReadonlyArray<SpanRecord>, refused: number, reason: DropReason): void => {
-      const count = Math.min(refused, batch.length)
-      exported += batch.length - count
-      dropped[reason] += count
+    const settle = (refused: number, reason: DropReason): void => {
+      if (closed) return
+      const count = Math.min(refused, inFlight)
+      exported += inFlight - count
       inFlight = 0
+      drop(reason, count)
     }
 
     // A defect of an exporter must not end the delivery: it is a refusal of the batch.
@@ -160,60 +180,92 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
           )
       )
 
-    const sendBatch = Effect.suspend(() => {
-      const batch = takeBatch()
-      return send(batch).pipe(
-        Effect.retry(retrySchedule(closing.await)),
-        Effect.matchEffect({
-          onSuccess: () => Effect.sync(() => settle(batch, 0, "refused")),
-          onFailure: (error) =>
-            Effect.suspend(() => {
-              settle(batch, error.refused, error.retryable ? "retries_exhausted" : "refused")
-              return warn(error.message)
-            })
-        }),
-        Effect.onInterrupt(() => Effect.sync(() => settle(batch, batch.length, "shutdown")))
+    const sendBatch = Effect.suspend(() =>
+      Effect.match(Effect.retry(send(takeBatch()), retrySchedule(closing.await)), {
+        onSuccess: () => settle(0, "refused"),
+        onFailure: ({ message, refused, retryable }) => {
+          const reason = retryable ? "retries_exhausted" : "refused"
+          causes[reason] = message
+          settle(refused, reason)
+        }
+      })
+    )
+
+    /** Lets those go whose spans have left, once the exporter has let go of them too. */
+    const release = Effect.suspend(() => {
+      const ready = waiting.filter(({ mark }) => mark <= settled())
+      if (ready.length === 0) return Effect.void
+      waiting = waiting.filter(({ mark }) => mark > settled())
+      return Effect.andThen(
+        Effect.ignoreCause(Effect.timeoutOption(exporter.flush, shutdownTimeout)),
+        Effect.forEach(ready, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
       )
     })
 
-    const warn = (why: string) =>
-      Effect.suspend(() => {
-        const count = totalDropped() - toldDropped
-        toldDropped += count
+    const worker = yield* Effect.gen(function* () {
+      while (true) {
+        yield* work.await
+        yield* Effect.raceFirst(hurry.await, Effect.sleep(batchDelay))
+        yield* release
+        while (queued() > 0) {
+          yield* sendBatch
+          yield* release
+        }
+        if (queued() === 0 && waiting.length === 0) {
+          work.closeUnsafe()
+          hurry.closeUnsafe()
+        }
+      }
+    }).pipe(Effect.provideService(References.TracerEnabled, false), Effect.forkDetach)
+
+    const tell = Effect.suspend(() =>
+      Effect.forEach(dropReasons, (reason) => {
+        const count = dropped[reason] - told[reason]
+        told[reason] = dropped[reason]
+        const what = count === 1 ? "1 span on its way" : `${count} spans on their way`
         return count === 0
           ? Effect.void
-          : Effect.logWarning(`Dropped ${count} spans on their way to exporter "${exporter.name}": ${why}`)
+          : Effect.logWarning(`Dropped ${what} to exporter "${exporter.name}": ${causes[reason]}`)
       })
+    ).pipe(Effect.provideService(References.TracerEnabled, false))
 
-    const sendAll = Effect.gen(function* () {
-      while (queue.length > 0) yield* sendBatch
-      yield* warn(`queue full with ${queueSize} spans`)
-    }).pipe(sending.withPermits(1))
-
-    const sendForever = Effect.gen(function* () {
+    yield* Effect.gen(function* () {
       while (true) {
-        yield* someQueued.await
-        yield* Effect.raceFirst(batchFull.await, Effect.sleep(batchDelay))
-        yield* sendAll
+        yield* someDropped.await
+        yield* Effect.sleep("1 seconds")
+        someDropped.closeUnsafe()
+        yield* tell
       }
+    }).pipe(Effect.forkScoped)
+
+    // The worker sends, whoever waits: a caller that gives up waiting costs no span, and none of its spans is ours.
+    const flush = Effect.suspend(() => {
+      const waiter = { mark: accepted - dropped.queue_full, done: Deferred.makeUnsafe<void>() }
+      if (closed) return Effect.void
+      waiting = [...waiting, waiter]
+      work.openUnsafe()
+      hurry.openUnsafe()
+      return Effect.onInterrupt(Deferred.await(waiter.done), () =>
+        Effect.sync(() => {
+          waiting = waiting.filter((other) => other !== waiter)
+        })
+      )
     })
 
-    const flush = Effect.andThen(sendAll, exporter.flush)
-
-    const worker = yield* Effect.forkScoped(Effect.provideService(sendForever, References.TracerEnabled, false))
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         yield* closing.open
-        yield* flush.pipe(
-          Effect.andThen(exporter.shutdown),
-          Effect.interruptible,
-          Effect.timeoutOption(shutdownTimeout)
-        )
-        yield* Fiber.interrupt(worker)
+        yield* within(shutdownTimeout, flush)
         closed = true
-        dropped.shutdown += queue.length
+        // Not waited for: an exporter that cannot be interrupted must not hold the program.
+        worker.interruptUnsafe()
+        drop("shutdown", queued() + inFlight)
+        inFlight = 0
         queue = []
-        yield* warn(`not taken within ${Duration.format(shutdownTimeout)} of shutdown`)
+        head = 0
+        yield* Effect.forEach(waiting, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
+        yield* within(letGoTimeout, Effect.ignoreCause(exporter.shutdown))
+        yield* tell
       }).pipe(Effect.provideService(References.TracerEnabled, false))
     )
 
@@ -223,13 +275,28 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       ledger: Effect.sync(() => ({
         exporter: exporter.name,
         accepted,
-        queued: queue.length,
+        queued: queued(),
         inFlight,
         exported,
         dropped: { ...dropped }
       }))
     }
   })
+
+const dropReasons: ReadonlyArray<DropReason> = ["queue_full", "refused", "retries_exhausted", "shutdown"]
+
+/** How long an exporter may take to close what it holds, once its spans are off or given up. */
+const letGoTimeout = Duration.seconds(1)
+
+/** Waits for an effect no longer than so, also where it cannot be interrupted. */
+const within = (timeout: Duration.Duration, effect: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
+    Fiber.await(fiber).pipe(
+      Effect.interruptible,
+      Effect.timeoutOption(timeout),
+      Effect.andThen(Effect.sync(() => fiber.interruptUnsafe()))
+    )
+  )
 
 /** Once the program is ending, there is no time to wait for a better moment: the rest of the attempts come at once. */
 const retrySchedule = (closing: Effect.Effect<void>) =>

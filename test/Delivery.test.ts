@@ -167,7 +167,7 @@ describe("Delivery.make", () => {
         assertSums(yield* delivery.ledger)
       }).pipe(Effect.scoped, Effect.provide(Logger.layer([logger])))
       assert.deepStrictEqual(logs, [
-        ["Warn", ['Dropped 2 spans on their way to exporter "test": queue full with 2 spans']]
+        ["Warn", ['Dropped 2 spans on their way to exporter "test": the queue is full with 2']]
       ])
     })
   )
@@ -228,7 +228,108 @@ describe("Delivery.make", () => {
     })
   )
 
-  it.effect("makes no spans of its own work", () =>
+  it.effect("loses nothing when a caller gives up waiting for flush()", () =>
+    Effect.gen(function* () {
+      const { batches, exporter } = collecting(() => Effect.sleep("1 seconds"))
+      const delivery = yield* Delivery.make(exporter)
+      delivery.offer(span(1))
+      const flushing = yield* Effect.forkChild(Effect.timeoutOption(delivery.flush, "50 millis"))
+      yield* TestClock.adjust("50 millis")
+      assert.isDefined(flushing.pollUnsafe())
+      assert.deepStrictEqual(yield* delivery.ledger, {
+        exporter: "test",
+        accepted: 1,
+        queued: 0,
+        inFlight: 1,
+        exported: 0,
+        dropped: { queue_full: 0, refused: 0, retries_exhausted: 0, shutdown: 0 }
+      })
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(batches, [["span 1"]])
+    })
+  )
+
+  it.effect("flush() returns though spans keep coming", () =>
+    Effect.gen(function* () {
+      const { exporter } = collecting(() => Effect.sleep("2 millis"))
+      const delivery = yield* Scope.provide(Delivery.make(exporter), yield* Scope.make())
+      delivery.offer(span(1))
+      yield* Effect.forkChild(
+        Effect.forever(
+          Effect.delay(
+            Effect.sync(() => delivery.offer(span(2))),
+            "1 millis"
+          )
+        )
+      )
+      const flushing = yield* Effect.forkChild(delivery.flush)
+      yield* TestClock.adjust("10 millis")
+      assert.isDefined(flushing.pollUnsafe())
+    })
+  )
+
+  it.effect("tells each cause of loss by itself, also while an export hangs", () =>
+    Effect.gen(function* () {
+      const logs: Array<string> = []
+      const logger = Logger.make(({ message }) => void logs.push(String(message)))
+      const { exporter } = collecting(([first]) =>
+        first?.name === "span 1"
+          ? Effect.delay(
+              new Exporter.ExportError({ exporter: "test", message: "413 too large", retryable: false, refused: 1 }),
+              "5 seconds"
+            )
+          : Effect.never
+      )
+      const scope = yield* Scope.make()
+      const delivery = yield* Delivery.make(exporter, {
+        queueSize: 1,
+        batchDelay: 0,
+        shutdownTimeout: "1 seconds"
+      }).pipe(Scope.provide(scope), Effect.provide(Logger.layer([logger])))
+      delivery.offer(span(1))
+      yield* TestClock.adjust(0)
+      for (const n of [2, 3, 4]) delivery.offer(span(n))
+      yield* TestClock.adjust("1 seconds")
+      const queueFull = 'Dropped 2 spans on their way to exporter "test": the queue is full with 1'
+      assert.deepStrictEqual(logs, [queueFull])
+      yield* TestClock.adjust("10 seconds")
+      const refused = 'Dropped 1 span on its way to exporter "test": 413 too large'
+      assert.deepStrictEqual(logs, [queueFull, refused])
+      yield* Effect.forkChild(Effect.provide(Scope.close(scope, Exit.void), Logger.layer([logger])))
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(logs, [
+        queueFull,
+        refused,
+        'Dropped 1 span on its way to exporter "test": not taken within 1s of shutdown'
+      ])
+      assertSums(yield* delivery.ledger)
+    })
+  )
+
+  it.effect("lets the exporter go even if its spans do not leave, and waits for none that cannot be interrupted", () =>
+    Effect.gen(function* () {
+      let wentDown = false
+      const exporter = Exporter.make({
+        name: "test",
+        export: () => Effect.uninterruptible(Effect.never),
+        shutdown: Effect.sync(() => void (wentDown = true))
+      })
+      const scope = yield* Scope.make()
+      const delivery = yield* Scope.provide(
+        Delivery.make(exporter, { batchDelay: 0, shutdownTimeout: "3 seconds" }),
+        scope
+      )
+      delivery.offer(span(1))
+      yield* TestClock.adjust(0)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("3 seconds")
+      assert.isDefined(closing.pollUnsafe())
+      assert.isTrue(wentDown)
+      assertSums(yield* delivery.ledger)
+    })
+  )
+
+  it.effect("makes no spans of its own work, in flush() neither", () =>
     Effect.gen(function* () {
       let enabled: boolean | undefined
       const exporter = Exporter.make({
@@ -238,6 +339,10 @@ describe("Delivery.make", () => {
       const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
       delivery.offer(span(1))
       yield* TestClock.adjust(0)
+      assert.strictEqual(enabled, false)
+      enabled = undefined
+      delivery.offer(span(2))
+      yield* delivery.flush
       assert.strictEqual(enabled, false)
     })
   )
