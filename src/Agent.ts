@@ -230,7 +230,7 @@ const retried = <A, E, R>(
   onAttempt: (number: number) => void
 ): Effect.Effect<A, E, R> => {
   let number = 1
-  const worthAnother = (error: E) => !(error instanceof Handoff.Terminated) && (retry.while?.(error) ?? true)
+  const worthAnother = (error: E) => !(error instanceof SpanEnd.Terminated) && (retry.while?.(error) ?? true)
   const note = (facts: Record<string, unknown>) =>
     Effect.map(Clock.currentTimeNanos, (now) =>
       span.event(EventName.handoffAttempt, now, { [Key.attemptNumber]: number, ...facts })

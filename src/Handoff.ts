@@ -1,32 +1,14 @@
 /**
- * What agents and pipelines share: the span over a piece of named work, who handed off to whom, which handoffs lie
- * directly upstream, and the early stop. Users meet `current` and `Terminated`; `Agent` and `Pipeline` do the rest. It
- * speaks only to Effect's own tracing, so it records under any tracer, or none.
+ * What agents and pipelines share: the span over a piece of named work, who handed off to whom, and which handoffs lie
+ * directly upstream. Users read `current`; `Agent` and `Pipeline` do the rest. It speaks only to Effect's own tracing, so
+ * it records under any tracer, or none.
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Schema from "effect/Schema"
+import type * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
-import { Key } from "./Conventions.ts"
-
-/**
- * An early stop on purpose: the work is over and nothing failed. Spans that it passes through end OK, with
- * `termination.reason`. Make one with `Pipeline.terminate`; catch it with `Effect.catchTag("Terminated", …)`.
- *
- * @since 0.1.0
- */
-export class Terminated extends Schema.TaggedError<Terminated>()("Terminated", {
-  /** Why there was nothing more to do, such as `no photos`. */
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return `Terminated: ${this.reason}`
-  }
-}
 
 /**
  * What one handoff gave, as `Pipeline.stream` emits it.
@@ -49,15 +31,20 @@ export interface Output<out A = unknown> {
  */
 export interface Current {
   readonly name: string
+  /** Takes the output of each handoff as it ends. */
+  readonly emit: ((output: Output) => void) | undefined
+  readonly history: History
+}
+
+/** What happened before, within one work or one branch of it; what a fan-in links to. */
+interface History {
   /**
    * Spans of the handoffs that lie directly upstream of whatever comes next, as the heads of a history: a handoff that
-   * ends replaces the ones it started after. A fan-in links to these.
+   * ends replaces the ones it started after.
    */
   upstream: ReadonlyArray<Tracer.AnySpan>
   /** Whether the next handoff joins what lies upstream, and links to it. That handoff takes the mark off again. */
   joins: boolean
-  /** Takes the output of each handoff as it ends. */
-  readonly emit: ((output: Output) => void) | undefined
 }
 
 /**
@@ -87,9 +74,8 @@ const root = "root"
 /**
  * Runs work as a span with a name of its own; the common ground of an agent's handoff and a pipeline.
  *
- * **Details**: inside, `current` is this work; when it ends, in whatever way, it stands upstream of what comes next. A
- * `Terminated` failure ends the span OK. No stack trace is captured: it is the dearest part of a span, and the name says
- * where the work is.
+ * **Details**: inside, `current` is this work; when it ends, in whatever way, it stands upstream of what comes next. No
+ * stack trace is captured: it is the dearest part of a span, and the name says where the work is.
  *
  * @since 0.1.0
  */
@@ -103,63 +89,33 @@ export const withSpan = <A, E, R>(options: {
 }): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(current)
-    const from = outer?.name ?? root
-    const upstreamAtStart = outer?.upstream ?? []
-    const inner: Current = { name: options.name, upstream: [], joins: false, emit: outer?.emit }
-    const links = outer?.joins === true ? upstreamAtStart.map((span) => ({ span, attributes: {} })) : []
-    if (outer !== undefined) outer.joins = false
-    const spanOptions = { attributes: options.attributes(from), links }
-    return Effect.useSpan(options.spanName, spanOptions, (span) =>
+    const history = outer?.history ?? { upstream: [], joins: false }
+    const atStart = history.upstream
+    const links = history.joins ? atStart.map((span) => ({ span, attributes: {} })) : []
+    history.joins = false
+    const inner: Current = { name: options.name, emit: outer?.emit, history: { upstream: [], joins: false } }
+    const attributes = options.attributes(outer?.name ?? root)
+    return Effect.useSpan(options.spanName, { attributes, links }, (span) =>
       Effect.suspend(() => options.run(span)).pipe(
         Effect.provideService(current, inner),
         Effect.withParentSpan(span, { captureStackTrace: false }),
         Effect.onExit((exit) => {
-          if (outer !== undefined) outer.upstream = advance(outer.upstream, upstreamAtStart, [span])
+          history.upstream = advance(history.upstream, atStart, [span])
           return options.onEnd(exit, span, outer)
-        }),
-        Effect.exit,
-        Effect.flatMap((exit) => endsOk(exit, span))
+        })
       )
-    ).pipe(Effect.flatten)
+    )
   })
 
 /** The heads after some work ended: its own, and those it did not start after, which ran beside it. */
 const advance = (
   heads: ReadonlyArray<Tracer.AnySpan>,
-  upstreamAtStart: ReadonlyArray<Tracer.AnySpan>,
+  atStart: ReadonlyArray<Tracer.AnySpan>,
   own: ReadonlyArray<Tracer.AnySpan>
 ): ReadonlyArray<Tracer.AnySpan> => {
-  if (heads === upstreamAtStart) return own
-  const superseded = new Set(upstreamAtStart)
+  if (heads === atStart) return own
+  const superseded = new Set(atStart)
   return [...heads.filter((head) => !superseded.has(head)), ...own]
-}
-
-/**
- * Keeps an early stop out of the span's exit: the span sees a success, the caller gets the failure back as a value.
- * Every other failure passes through, and ends the span as what it is.
- */
-const endsOk = <A, E>(exit: Exit.Exit<A, E>, span: Tracer.Span): Effect.Effect<Exit.Exit<A, E>, E> => {
-  if (Exit.isSuccess(exit)) return Effect.succeed(exit)
-  const stop = terminationOf(exit.cause)
-  if (stop === undefined) return Effect.failCause(exit.cause)
-  span.attribute(Key.terminationReason, stop.reason)
-  return Effect.succeed(exit)
-}
-
-/**
- * The early stop that a cause consists of, `undefined` where it holds any other failure. Branches that the stop
- * interrupted do not count against it.
- *
- * @since 0.1.0
- */
-export const terminationOf = (cause: Cause.Cause<unknown>): Terminated | undefined => {
-  let stop: Terminated | undefined
-  for (const reason of cause.reasons) {
-    if (Cause.isInterruptReason(reason)) continue
-    if (!Cause.isFailReason(reason) || !(reason.error instanceof Terminated)) return undefined
-    stop ??= reason.error
-  }
-  return stop
 }
 
 /**
@@ -177,14 +133,16 @@ export const fork = <A, E, R, B, E2, R2>(
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(current)
     if (outer === undefined) return join(branches)
-    const { joins, upstream } = outer
-    outer.joins = false
-    const inners = branches.map((): Current => ({ ...outer, upstream, joins }))
-    return join(branches.map((branch, index) => Effect.provideService(branch, current, inners[index]))).pipe(
+    const { joins, upstream } = outer.history
+    outer.history.joins = false
+    const histories = branches.map((): History => ({ upstream, joins }))
+    const inBranch = (branch: Effect.Effect<A, E, R>, index: number) =>
+      Effect.provideService(branch, current, { ...outer, history: histories[index]! })
+    return join(branches.map(inBranch)).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
           const won = winner?.()
-          merge(outer, upstream, won === undefined ? inners : [inners[won]!])
+          merge(outer.history, upstream, won === undefined ? histories : [histories[won]!])
         })
       )
     )
@@ -199,17 +157,17 @@ export const joining = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(current)
     if (outer === undefined) return effect
-    const { upstream } = outer
-    const inner: Current = { ...outer, joins: true }
-    return Effect.provideService(effect, current, inner).pipe(
-      Effect.onExit(() => Effect.sync(() => merge(outer, upstream, [inner])))
+    const { upstream } = outer.history
+    const history: History = { upstream, joins: true }
+    return Effect.provideService(effect, current, { ...outer, history }).pipe(
+      Effect.onExit(() => Effect.sync(() => merge(outer.history, upstream, [history])))
     )
   })
 
 /** Puts what branches left upstream in the place of what was there at their fork. A branch without handoffs left nothing. */
-const merge = (outer: Current, atFork: ReadonlyArray<Tracer.AnySpan>, branches: ReadonlyArray<Current>): void => {
+const merge = (into: History, atFork: ReadonlyArray<Tracer.AnySpan>, branches: ReadonlyArray<History>): void => {
   const left = branches.flatMap(({ upstream }) => (upstream === atFork ? [] : upstream))
-  if (left.length > 0) outer.upstream = advance(outer.upstream, atFork, [...new Set(left)])
+  if (left.length > 0) into.upstream = advance(into.upstream, atFork, [...new Set(left)])
 }
 
 /**
@@ -222,6 +180,6 @@ export const emittingTo = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const outer = fiber.getRef(current) ?? { name: root, upstream: [], joins: false, emit: undefined }
+    const outer = fiber.getRef(current) ?? { name: root, history: { upstream: [], joins: false } }
     return Effect.provideService(effect, current, { ...outer, emit })
   })

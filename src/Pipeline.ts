@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { EventName, Key, Operation, pipelineSpanName } from "./Conventions.ts"
 import * as Handoff from "./Handoff.ts"
+import * as SpanEnd from "./SpanEnd.ts"
 import { type Mode, modeOf, type Stage } from "./Stage.ts"
 
 export {
@@ -103,7 +104,7 @@ const outcome = (exit: Exit.Exit<unknown, unknown>): string =>
     ? "completed"
     : Cause.hasInterruptsOnly(exit.cause)
       ? "interrupted"
-      : Handoff.terminationOf(exit.cause) === undefined
+      : SpanEnd.terminationOf(exit.cause) === undefined
         ? "failed"
         : "terminated"
 
@@ -123,8 +124,8 @@ const outcome = (exit: Exit.Exit<unknown, unknown>): string =>
  *
  * @since 0.1.0
  */
-export const terminate = (reason: string): Effect.Effect<never, Handoff.Terminated> =>
-  Effect.fail(new Handoff.Terminated({ reason }))
+export const terminate = (reason: string): Effect.Effect<never, SpanEnd.Terminated> =>
+  Effect.fail(new SpanEnd.Terminated({ reason }))
 
 /**
  * The end of a streamed pipeline: what it gave as a whole.

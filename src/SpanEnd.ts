@@ -9,8 +9,24 @@ import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import { EventName, Key } from "./Conventions.ts"
-import type { Attributes, SpanStatus } from "./SpanRecord.ts"
+import { type Attributes, cut, type SpanStatus } from "./SpanRecord.ts"
+
+/**
+ * An early stop on purpose: the work is over and nothing failed. Spans that it passes through end OK, with
+ * `termination.reason`. Make one with `Pipeline.terminate`; catch it with `Effect.catchTag("Terminated", …)`.
+ *
+ * @since 0.1.0
+ */
+export class Terminated extends Schema.TaggedError<Terminated>()("Terminated", {
+  /** Why there was nothing more to do, such as `no photos`. */
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `Terminated: ${this.reason}`
+  }
+}
 
 /**
  * How a span ended.
@@ -49,7 +65,7 @@ export const otherError = "_OTHER"
 /**
  * Reads how a span ended from the Exit of its work.
  *
- * **Details**: success is `ok`. Interruption alone is `unset` with `handspan.interrupted`. Of many failures the first
+ * **Details**: success is `ok`, and so is an early stop on purpose, with `termination.reason`. Interruption alone is `unset` with `handspan.interrupted`. Of many failures the first
  * decides status and `error.type` (an error's `_tag`, else its `name`), and each has an exception event. Of an error
  * object only `_tag`, `name`, `message`, `stack` and `cause` are ever read: its other fields may be anybody's secrets.
  * The Exit's value is never touched. Never fails, also where reading the error throws.
@@ -67,6 +83,10 @@ export const otherError = "_OTHER"
  */
 export const fromExit = (exit: Exit.Exit<unknown, unknown>, limits: Limits = {}): SpanEnd => {
   if (Exit.isSuccess(exit)) return { status: { code: "ok" }, attributes: {}, events: [] }
+  const stop = terminationOf(exit.cause)
+  if (stop !== undefined) {
+    return { status: { code: "ok" }, attributes: { [Key.terminationReason]: stop.reason }, events: [] }
+  }
   if (Cause.hasInterruptsOnly(exit.cause)) {
     return { status: { code: "unset" }, attributes: { [Key.interrupted]: true }, events: [] }
   }
@@ -88,6 +108,22 @@ export const fromExit = (exit: Exit.Exit<unknown, unknown>, limits: Limits = {})
   }
 }
 
+/**
+ * The early stop that a cause consists of, `undefined` where it holds any other failure. Branches that the stop
+ * interrupted do not count against it.
+ *
+ * @since 0.1.0
+ */
+export const terminationOf = (cause: Cause.Cause<unknown>): Terminated | undefined => {
+  let stop: Terminated | undefined
+  for (const reason of cause.reasons) {
+    if (Cause.isInterruptReason(reason)) continue
+    if (!Cause.isFailReason(reason) || !(reason.error instanceof Terminated)) return undefined
+    stop ??= reason.error
+  }
+  return stop
+}
+
 interface Exception {
   readonly type: string
   readonly message: string
@@ -96,10 +132,10 @@ interface Exception {
 
 const unknownException: Exception = { type: otherError, message: "error", stack: undefined }
 
-const exceptionOf = (error: unknown, { causes = 4, textLength = 8192 }: Limits): Exception => ({
-  ...describe(error, textLength),
-  stack: guarded(() => stackOf(error, causes), undefined)?.slice(0, textLength)
-})
+const exceptionOf = (error: unknown, { causes = 4, textLength = 8192 }: Limits): Exception => {
+  const stack = guarded(() => stackOf(error, causes), undefined)
+  return { ...describe(error, textLength), stack: stack === undefined ? undefined : cut(stack, textLength) }
+}
 
 /**
  * Names an error and says what it says, for whoever tells people of it: its `_tag`, else its `name`, and its message,
@@ -109,7 +145,7 @@ const exceptionOf = (error: unknown, { causes = 4, textLength = 8192 }: Limits):
  */
 export const describe = (error: unknown, textLength = 8192): { readonly type: string; readonly message: string } => {
   const { message, type } = guarded(() => read(error), unknownException)
-  return { type: type.slice(0, textLength), message: message.slice(0, textLength) }
+  return { type: cut(type, textLength), message: cut(message, textLength) }
 }
 
 // Getters and proxies of foreign errors may throw, and a recorder must not.

@@ -221,8 +221,12 @@ const objectValue = (value: object | null, valueLength: number): AttributeValue 
   return cut(Formatter.formatJson(value) ?? unencodable, valueLength)
 }
 
-/** Cuts a text to a length without leaving half of a surrogate pair behind. */
-const cut = (text: string, length: number): string => {
+/**
+ * Cuts a text to so many characters without leaving half of one behind.
+ *
+ * @since 0.1.0
+ */
+export const cut = (text: string, length: number): string => {
   if (text.length <= length) return text
   const last = text.charCodeAt(length - 1)
   return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
-import * as Handoff from "../src/Handoff.ts"
+import * as SpanEnd from "../src/SpanEnd.ts"
 import { failure, outline, recorded, spanNamed } from "./recorded.ts"
 
 const Photo = Schema.Struct({ path: Schema.NonEmptyString, size: Schema.Number })
@@ -187,9 +187,9 @@ describe("Agent.make", () => {
 
   it.effect("ends OK with a reason when it stops early on purpose", () =>
     Effect.gen(function* () {
-      const fetcher = Agent.make("fetcher", { run: () => Effect.fail(new Handoff.Terminated({ reason: "no photos" })) })
+      const fetcher = Agent.make("fetcher", { run: () => Effect.fail(new SpanEnd.Terminated({ reason: "no photos" })) })
       const { exit, spans } = yield* recorded(fetcher())
-      assert.deepStrictEqual(failure(exit), new Handoff.Terminated({ reason: "no photos" }))
+      assert.deepStrictEqual(failure(exit), new SpanEnd.Terminated({ reason: "no photos" }))
       assert.deepStrictEqual(
         spans.map(({ attributes, status }) => [status.code, attributes["termination.reason"]]),
         [["ok", "no photos"]]
@@ -291,7 +291,7 @@ describe("Agent.retryTransient", () => {
 
       const stopping = Agent.make("stopping", {
         retry: always,
-        run: () => Effect.fail(new Handoff.Terminated({ reason: "done" }))
+        run: () => Effect.fail(new SpanEnd.Terminated({ reason: "done" }))
       })
       assert.strictEqual((yield* recorded(stopping())).spans[0]?.attributes["handspan.handoff.attempts"], 1)
     })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
-import * as Handoff from "../src/Handoff.ts"
+import * as SpanEnd from "../src/SpanEnd.ts"
 import * as Pipeline from "../src/Pipeline.ts"
 import { failure, linkedNames, outline, recorded, spanNamed } from "./recorded.ts"
 
@@ -108,7 +108,7 @@ describe("Pipeline.make", () => {
         outcome: "interrupted"
       })
       assert.deepStrictEqual(yield* outcome(Pipeline.make("p", () => Pipeline.terminate("no photos"))()), {
-        error: new Handoff.Terminated({ reason: "no photos" }),
+        error: new SpanEnd.Terminated({ reason: "no photos" }),
         status: "ok",
         reason: "no photos",
         outcome: "terminated"
@@ -120,7 +120,7 @@ describe("Pipeline.make", () => {
     Effect.gen(function* () {
       const guard = Agent.make("guard", { run: (_: number) => Pipeline.terminate("over budget") })
       const { exit, spans } = yield* finished(Pipeline.make("p", Pipeline.parallel({ slow, guard }))(1))
-      assert.deepStrictEqual(failure(exit), new Handoff.Terminated({ reason: "over budget" }))
+      assert.deepStrictEqual(failure(exit), new SpanEnd.Terminated({ reason: "over budget" }))
       assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.slow unset\n  agent_handoff.guard ok\n")
     })
   )
