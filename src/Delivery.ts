@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -159,25 +160,29 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
 
     const settle = (refused: number, reason: DropReason): void => {
       if (closed) return
-      const count = Math.min(refused, inFlight)
+      const count = Math.max(Math.min(refused, inFlight), 0)
       exported += inFlight - count
       inFlight = 0
       drop(reason, count)
     }
 
-    // A defect of an exporter must not end the delivery: it is a refusal of the batch.
-    const send = (batch: ReadonlyArray<SpanRecord>) =>
-      Effect.catchDefect(
-        Effect.suspend(() => exporter.export(batch)),
-        (defect) =>
-          Effect.fail(
-            new ExportError({
-              exporter: exporter.name,
-              message: `Exporter died: ${SpanEnd.describe(defect).message}`,
-              retryable: false,
-              refused: batch.length
-            })
+    const refusal = (message: string, refused: number) =>
+      new ExportError({ exporter: exporter.name, message, retryable: false, refused })
+
+    // Whatever a foreign exporter does, a defect, an interruption or no Effect at all, is a refusal: delivery goes on.
+    const send = (batch: ReadonlyArray<SpanRecord>): Effect.Effect<void, ExportError> =>
+      Effect.suspend(() => {
+        const exporting: unknown = exporter.export(batch)
+        return Effect.isEffect(exporting)
+          ? (exporting as Effect.Effect<void, unknown>)
+          : Effect.fail(refusal("export gave no Effect", batch.length))
+      }).pipe(
+        Effect.catchCause((cause) => {
+          const error = Cause.squash(cause)
+          return Effect.fail(
+            error instanceof ExportError ? error : refusal(SpanEnd.describe(error).message, batch.length)
           )
+        })
       )
 
     const sendBatch = Effect.suspend(() =>
@@ -229,6 +234,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       })
     ).pipe(Effect.provideService(References.TracerEnabled, false))
 
+    // Not of the scope: spans that end after it, in fibers that outlive the program, are lost too, and told.
     yield* Effect.gen(function* () {
       while (true) {
         yield* someDropped.await
@@ -236,7 +242,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         someDropped.closeUnsafe()
         yield* tell
       }
-    }).pipe(Effect.forkScoped)
+    }).pipe(Effect.forkDetach)
 
     // The worker sends, whoever waits: a caller that gives up waiting costs no span, and none of its spans is ours.
     const flush = Effect.suspend(() => {
@@ -266,6 +272,8 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         yield* Effect.forEach(waiting, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
         yield* within(letGoTimeout, Effect.ignoreCause(exporter.shutdown))
         yield* tell
+        someDropped.closeUnsafe()
+        causes.shutdown = "ended after tracing had shut down"
       }).pipe(Effect.provideService(References.TracerEnabled, false))
     )
 
@@ -298,13 +306,15 @@ const within = (timeout: Duration.Duration, effect: Effect.Effect<void>): Effect
     )
   )
 
-/** Once the program is ending, there is no time to wait for a better moment: the rest of the attempts come at once. */
+/** Once the program is ending, there is little time to wait for a better moment: the other attempts come quickly. */
 const retrySchedule = (closing: Effect.Effect<void>) =>
   Schedule.exponential("1 seconds").pipe(
     Schedule.jittered,
     Schedule.while(({ attempt, input }: Schedule.Metadata<unknown, ExportError>) =>
       Effect.succeed(input.retryable && attempt <= 4)
     ),
-    Schedule.tap(({ duration }) => Effect.raceFirst(Effect.sleep(duration), closing)),
+    Schedule.tap(({ duration }) =>
+      Effect.raceFirst(Effect.sleep(duration), Effect.andThen(closing, Effect.sleep("250 millis")))
+    ),
     Schedule.modifyDelay(() => Effect.succeed(Duration.zero))
   )

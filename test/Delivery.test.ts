@@ -139,17 +139,58 @@ describe("Delivery.make", () => {
     })
   )
 
-  it.effect("survives an exporter that dies", () =>
+  it.effect.each<[string, refused: number, () => Effect.Effect<void, Exporter.ExportError>]>([
+    ["dies", 1, () => Effect.die(new Error("bug"))],
+    [
+      "throws",
+      1,
+      () => {
+        throw new Error("bug")
+      }
+    ],
+    ["interrupts itself", 1, () => Effect.interrupt],
+    ["gives no Effect", 1, () => Promise.resolve() as never],
+    ["fails with something else", 1, () => Effect.fail(undefined as never)],
+    [
+      "refuses less than nothing",
+      0,
+      () => new Exporter.ExportError({ exporter: "test", message: "odd", retryable: false, refused: -5 })
+    ]
+  ])("survives an exporter that %s, and goes on", ([, refused, misbehave]) =>
     Effect.gen(function* () {
       let calls = 0
-      const { batches, exporter } = collecting(() => (++calls === 1 ? Effect.die(new Error("bug")) : Effect.void))
-      const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
+      const { batches, exporter } = collecting()
+      const delivery = yield* Delivery.make({
+        ...exporter,
+        batchDelay: 0,
+        export: (batch) => (++calls === 1 ? misbehave() : exporter.export(batch)),
+        flush: Effect.die("bug"),
+        shutdown: Effect.interrupt
+      })
+      delivery.offer(span(1))
+      yield* delivery.flush
+      delivery.offer(span(2))
+      yield* delivery.flush
+      assert.deepStrictEqual(batches, [["span 2"]])
+      const ledger = yield* delivery.ledger
+      assert.strictEqual(ledger.dropped.refused, refused)
+      assertSums(ledger)
+    })
+  )
+
+  it.effect("tells of spans that end after it was shut down", () =>
+    Effect.gen(function* () {
+      const logs: Array<string> = []
+      const logger = Logger.make(({ message }) => void logs.push(String(message)))
+      const scope = yield* Scope.make()
+      const delivery = yield* Delivery.make(collecting().exporter).pipe(
+        Scope.provide(scope),
+        Effect.provide(Logger.layer([logger]))
+      )
+      yield* Scope.close(scope, Exit.void)
       delivery.offer(span(1))
       yield* TestClock.adjust("1 seconds")
-      delivery.offer(span(2))
-      yield* TestClock.adjust("1 seconds")
-      assert.deepStrictEqual(batches, [["span 2"]])
-      assert.strictEqual((yield* delivery.ledger).dropped.refused, 1)
+      assert.deepStrictEqual(logs, ['Dropped 1 span on its way to exporter "test": ended after tracing had shut down'])
     })
   )
 
@@ -193,7 +234,7 @@ describe("Delivery.make", () => {
     })
   )
 
-  it.effect("does not wait out a retry when the program ends: the other attempts come at once", () =>
+  it.effect("does not wait out a retry when the program ends: the other attempts come quickly", () =>
     Effect.gen(function* () {
       let failures = 2
       const { batches, exporter } = collecting((batch) => (failures-- > 0 ? unavailable(batch.length) : Effect.void))
@@ -201,7 +242,8 @@ describe("Delivery.make", () => {
       const delivery = yield* Scope.provide(Delivery.make(exporter, { batchDelay: 0 }), scope)
       delivery.offer(span(1))
       yield* TestClock.adjust("100 millis")
-      yield* Scope.close(scope, Exit.void)
+      yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("500 millis")
       assert.deepStrictEqual(batches, [["span 1"]])
     })
   )
