@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -146,38 +147,40 @@ export const make: {
     [Key.agentKind]: kind,
     [Key.handoffFrom]: from,
     [Key.handoffTo]: name,
+    // Each attempt raises it; a bad input never comes to one.
+    [Key.handoffAttempts]: 0,
     ...(options.model === undefined ? undefined : { [Key.requestModel]: options.model })
   })
   const checkInput = check(name, "input", options.input)
   const checkOutput = check(name, "output", options.output)
 
-  const call = (input: I) => {
-    let attempts = 1
-    return Handoff.withSpan<A, E | HandoffMismatch, R>({
+  const call = (input: I) =>
+    Handoff.withSpan<A, E | HandoffMismatch, R>({
       name,
       spanName,
       attributes,
       run: (span) => {
-        const attempt = Effect.suspend(() => options.run(input))
-        const attempted =
-          options.retry === undefined
-            ? attempt
-            : retried(attempt, options.retry, span, (number) => {
-                attempts = number
-              })
+        let number = 0
+        const attempt = Effect.suspend(() => {
+          span.attribute(Key.handoffAttempts, ++number)
+          const work: unknown = options.run(input)
+          // Plain JavaScript may pass an async function, which would end the fiber without a word of who it was.
+          return Effect.isEffect(work)
+            ? (work as Effect.Effect<A, E, R>)
+            : Effect.die(new TypeError(`Cannot run agent "${name}": run must give an Effect, and gave ${typeof work}`))
+        })
+        const attempted = options.retry === undefined ? attempt : retried(attempt, options.retry, span, () => number)
         const checked =
           checkOutput === undefined ? attempted : Effect.tap(attempted, (output) => checkOutput(output, span))
         return checkInput === undefined ? checked : Effect.andThen(checkInput(input, span), checked)
       },
-      onEnd: (exit, span, outer) =>
+      onEnd: (exit, _, outer) =>
         Effect.sync(() => {
-          span.attribute(Key.handoffAttempts, attempts)
           if (Exit.isSuccess(exit)) {
             outer?.emit?.({ _tag: "HandoffOutput", agent: name, from: outer.name, output: exit.value })
           }
         })
     })
-  }
   Object.defineProperty(call, "name", { value: name })
   return Object.assign(call, { kind, handoffType }) as Agent<I, A, E | HandoffMismatch, Exclude<R, Tracer.ParentSpan>>
 }
@@ -186,8 +189,10 @@ export const make: {
  * Makes the retry that suits failures which pass by themselves: waits double from `minWait` up to `maxWait`.
  *
  * **Details**: `maxAttempts` counts the first attempt too; 3 means at most two retries. `while` says which errors are
- * worth another attempt; by default every typed failure is, defects and interruption never are. Each attempt stands on
- * the handoff's span as an event `handoff.attempt` with its number, error and the wait that followed.
+ * worth another attempt; by default every typed failure is, defects, interruption and an output that does not match its
+ * Schema never are. Each attempt that failed stands on the handoff's span as an event `handoff.attempt` with its number,
+ * error and the wait that follows, and so does the one that succeeds after others. Throws a `RangeError` for bounds that
+ * make no sense.
  *
  * @example
  * ```ts
@@ -212,30 +217,42 @@ export const retryTransient = <E = unknown>(options: {
   /** The longest wait. */
   readonly maxWait: Duration.Input
   readonly while?: ((error: E) => boolean) | undefined
-}): Retry<E> => ({
-  schedule: Schedule.exponential(options.minWait).pipe(
-    Schedule.modifyDelay(({ duration }) =>
-      Effect.succeed(Duration.min(duration, Duration.fromInputUnsafe(options.maxWait)))
+}): Retry<E> => {
+  const { maxAttempts } = options
+  const minWait = Duration.fromInputUnsafe(options.minWait)
+  const maxWait = Duration.fromInputUnsafe(options.maxWait)
+  if (!Number.isInteger(maxAttempts) || maxAttempts < 1) {
+    throw new RangeError(`Cannot retry: maxAttempts is ${maxAttempts}, and must be a whole number of at least 1`)
+  }
+  if (Duration.isGreaterThan(minWait, maxWait)) {
+    const waits = `minWait is ${Duration.format(minWait)} and maxWait ${Duration.format(maxWait)}`
+    throw new RangeError(`Cannot retry: ${waits}, and minWait must not be longer`)
+  }
+  return {
+    schedule: Schedule.exponential(minWait).pipe(
+      Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, maxWait))),
+      Schedule.while(({ attempt }) => Effect.succeed(attempt < maxAttempts))
     ),
-    Schedule.while(({ attempt }) => Effect.succeed(attempt < options.maxAttempts))
-  ),
-  while: options.while
-})
+    while: options.while
+  }
+}
 
-/** Runs an attempt under a retry; each attempt, once there is more than one, is an event on the handoff's span. */
+/**
+ * Runs attempts under a retry, and tells each on the handoff's span: those that are made again with the wait that
+ * follows, the last one with its error, or without one where it succeeded after others.
+ */
 const retried = <A, E, R>(
   attempt: Effect.Effect<A, E, R>,
   retry: Retry<E>,
   span: Tracer.Span,
-  onAttempt: (number: number) => void
+  number: () => number
 ): Effect.Effect<A, E, R> => {
-  let number = 1
   const worthAnother = (error: E) => !(error instanceof SpanEnd.Terminated) && (retry.while?.(error) ?? true)
   const note = (facts: Record<string, unknown>) =>
     Effect.map(Clock.currentTimeNanos, (now) =>
-      span.event(EventName.handoffAttempt, now, { [Key.attemptNumber]: number, ...facts })
+      span.event(EventName.handoffAttempt, now, { [Key.attemptNumber]: number(), ...facts })
     )
-  const errorFacts = (error: E) => {
+  const errorFacts = (error: unknown) => {
     const { message, type } = SpanEnd.describe(error)
     return { [Key.errorType]: type, [Key.errorMessage]: message }
   }
@@ -243,14 +260,16 @@ const retried = <A, E, R>(
     schedule: retry.schedule.pipe(
       Schedule.while(({ input }) => Effect.succeed(worthAnother(input))),
       Schedule.tap(({ duration, input }) =>
-        Effect.map(note({ [Key.attemptWaitMillis]: Duration.toMillis(duration), ...errorFacts(input) }), () =>
-          onAttempt(++number)
-        )
+        note({ [Key.attemptWaitMillis]: Duration.toMillis(duration), ...errorFacts(input) })
       )
     )
   }).pipe(
-    Effect.tap(() => (number === 1 ? Effect.void : note({}))),
-    Effect.tapError((error) => note(errorFacts(error)))
+    Effect.onExit((exit) => {
+      if (Exit.isSuccess(exit)) return number() === 1 ? Effect.void : note({})
+      // Neither an interruption nor an early stop is an attempt that failed.
+      const failed = !Cause.hasInterrupts(exit.cause) && SpanEnd.terminationOf(exit.cause) === undefined
+      return failed ? note(errorFacts(Cause.squash(exit.cause))) : Effect.void
+    })
   )
 }
 

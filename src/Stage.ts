@@ -72,7 +72,12 @@ export const sequence: {
     fifth: Stage<D, F, E5, R5>
   ): Stage<I, F, E1 | E2 | E3 | E4 | E5, R1 | R2 | R3 | R4 | R5>
 } = (first: AnyStage, ...rest: ReadonlyArray<AnyStage>): AnyStage =>
-  withMode("sequential", (input) => rest.reduce((before, stage) => Effect.flatMap(before, stage), first(input)))
+  withMode("sequential", (input) =>
+    rest.reduce(
+      (before, stage) => Effect.flatMap(before, stage),
+      Effect.suspend(() => first(input))
+    )
+  )
 
 /**
  * Gives one input to several stages at the same time, and their outputs back in the same shape, a tuple or a record.
@@ -175,6 +180,11 @@ const forEachItem = (items: Iterable<unknown>, stage: AnyStage, options: Concurr
  * Hands what several handoffs gave to one stage: the first handoff of that stage links to every handoff that lies
  * directly upstream, failed ones too, and its parent stays the pipeline. Called without inputs, it makes a stage.
  *
+ * **Details**: upstream is what ran last in the current pipeline or agent, and outside of both there is nothing. After
+ * `parallel` and `forEach` it is the last handoff of every branch, after `race` that of the winner, after a pipeline its
+ * span. Handoffs that run side by side by Effect's own `concurrency` have no branches: one that starts after another has
+ * ended counts as coming after it. A span keeps 128 links unless `spanLinkCount` says otherwise, and counts the rest.
+ *
  * @example
  * ```ts
  * import { Effect } from "effect"
@@ -202,6 +212,7 @@ export const fanIn: {
  * that is current, mostly the pipeline's, and on every span of the chosen branch.
  *
  * **Details**: `choose` may be a plain function or an agent of its own; its result is a key of `to`, checked by types.
+ * Anything else that comes at run time is a defect that names the branches.
  *
  * @example
  * ```ts
@@ -226,7 +237,14 @@ export const route = <I, const To extends Readonly<Record<string, Stage<I, any, 
       return typeof chosen === "string" ? Effect.succeed(chosen) : chosen
     }).pipe(
       Effect.tap((decision) => Effect.annotateCurrentSpan(Key.routeDecision, decision)),
-      Effect.flatMap((decision) => Effect.annotateSpans(to[decision]!(input), Key.routeDecision, decision))
+      Effect.flatMap((decision) => {
+        // Types rule it out, but a decision may be what a model wrote.
+        if (!Object.hasOwn(to, decision)) {
+          const branches = Object.keys(to).join(", ")
+          return Effect.die(new RangeError(`Cannot route to "${decision}": the branches are ${branches}`))
+        }
+        return Effect.annotateSpans(to[decision]!(input), Key.routeDecision, decision)
+      })
     )
   )
 

@@ -44,8 +44,8 @@ describe("Agent.make", () => {
             "handspan.agent.kind": "llm",
             "handspan.handoff.from": "root",
             "handspan.handoff.to": "vision_analyzer",
-            "gen_ai.request.model": "pixel-1",
-            "handspan.handoff.attempts": 1
+            "handspan.handoff.attempts": 1,
+            "gen_ai.request.model": "pixel-1"
           },
           events: [],
           links: [],
@@ -197,6 +197,17 @@ describe("Agent.make", () => {
     })
   )
 
+  it.effect("says which agent it was, where run gives no Effect", () =>
+    Effect.gen(function* () {
+      const agent = Agent.make("planner", { run: (): Effect.Effect<number> => Promise.resolve(1) as never })
+      const { spans } = yield* recorded(agent())
+      assert.deepStrictEqual(
+        spans.map(({ status }) => status),
+        [{ code: "error", message: 'Cannot run agent "planner": run must give an Effect, and gave object' }]
+      )
+    })
+  )
+
   it.effect("runs the same under Effect's own tracer and with tracing off", () =>
     Effect.gen(function* () {
       const double = Agent.make("double", { run: (n: number) => Effect.succeed(n * 2) })
@@ -305,7 +316,71 @@ describe("Agent.retryTransient", () => {
         run: () => Effect.void
       })
       const { spans } = yield* recorded(strict("one" as never))
-      assert.strictEqual(spans[0]?.attributes["handspan.handoff.attempts"], 1)
+      assert.strictEqual(spans[0]?.attributes["handspan.handoff.attempts"], 0)
+      assert.deepStrictEqual(
+        spans[0]?.events.map((event) => event.name),
+        ["exception"]
+      )
     })
   )
+
+  it.effect("counts the attempts that began: not the one that an interrupted wait was for", () =>
+    Effect.gen(function* () {
+      const retry = Agent.retryTransient({ maxAttempts: 3, minWait: "4 seconds", maxWait: "4 seconds" })
+      const fiber = yield* Effect.forkChild(recorded(Effect.timeoutOption(flaky(9, retry)(), "1 seconds")))
+      yield* TestClock.adjust("1 seconds")
+      const { spans } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        spans.map(({ attributes, events, status }) => [
+          status.code,
+          attributes["handspan.handoff.attempts"],
+          events.map((event) => event.attributes["handspan.attempt.number"])
+        ]),
+        [["unset", 1, [1]]]
+      )
+    })
+  )
+
+  it.effect("tells an attempt that dies, and none for an early stop", () =>
+    Effect.gen(function* () {
+      const retry = Agent.retryTransient({ maxAttempts: 3, minWait: "1 seconds", maxWait: "1 seconds" })
+      const attemptsOf = (second: () => Effect.Effect<never, unknown>) =>
+        Effect.gen(function* () {
+          let calls = 0
+          const agent = Agent.make("agent", { retry, run: () => (++calls === 1 ? Effect.fail("busy") : second()) })
+          const fiber = yield* Effect.forkChild(recorded(agent()))
+          yield* TestClock.adjust("1 seconds")
+          const { spans } = yield* Fiber.join(fiber)
+          return spans[0]?.events
+            .filter((event) => event.name === "handoff.attempt")
+            .map(({ attributes }) => [attributes["handspan.attempt.number"], attributes["error.message"]])
+        })
+      assert.deepStrictEqual(yield* attemptsOf(() => Effect.die("bug")), [
+        [1, "busy"],
+        [2, "bug"]
+      ])
+      assert.deepStrictEqual(yield* attemptsOf(() => Effect.fail(new SpanEnd.Terminated({ reason: "done" }))), [
+        [1, "busy"]
+      ])
+    })
+  )
+
+  it.effect("counts each run of one handoff by itself", () =>
+    Effect.gen(function* () {
+      const retry = Agent.retryTransient({ maxAttempts: 3, minWait: 0, maxWait: 0 })
+      const handoff = flaky(1, retry)()
+      const { spans } = yield* recorded(Effect.andThen(handoff, handoff))
+      assert.deepStrictEqual(
+        spans.map((span) => span.attributes["handspan.handoff.attempts"]),
+        [2, 1]
+      )
+    }).pipe(TestClock.withLive)
+  )
+
+  it("refuses bounds that make no sense", () => {
+    const wait = { minWait: "2 seconds", maxWait: "2 seconds" } as const
+    assert.throws(() => Agent.retryTransient({ ...wait, maxAttempts: Number.NaN }), /maxAttempts is NaN/)
+    assert.throws(() => Agent.retryTransient({ ...wait, maxAttempts: 0 }), /at least 1/)
+    assert.throws(() => Agent.retryTransient({ ...wait, maxAttempts: 2, minWait: "3 seconds" }), /minWait is 3s/)
+  })
 })

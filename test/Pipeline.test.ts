@@ -116,6 +116,14 @@ describe("Pipeline.make", () => {
     })
   )
 
+  it.effect("keeps plain spans OK that an early stop passes through", () =>
+    Effect.gen(function* () {
+      const pipeline = Pipeline.make("p", () => Effect.withSpan(Pipeline.terminate("done"), "step"))
+      const { spans } = yield* recorded(pipeline())
+      assert.strictEqual(outline(spans), "\npipeline.p ok\n  step ok\n")
+    })
+  )
+
   it.effect("stays OK when one of its parallel branches stops it early", () =>
     Effect.gen(function* () {
       const guard = Agent.make("guard", { run: (_: number) => Pipeline.terminate("over budget") })
@@ -346,6 +354,22 @@ describe("Pipeline.route", () => {
     })
   )
 
+  it.effect("dies with the names of the branches where the choice is none of them, and ends its span", () =>
+    Effect.gen(function* () {
+      for (const decision of ["toString", "other"]) {
+        const pipeline = Pipeline.make(
+          "p",
+          Pipeline.route((_: number) => decision as "double", { double, increment })
+        )
+        const { spans } = yield* recorded(pipeline(1))
+        assert.deepStrictEqual(
+          spans.map(({ status }) => status),
+          [{ code: "error", message: `Cannot route to "${decision}": the branches are double, increment` }]
+        )
+      }
+    })
+  )
+
   it.effect("takes an agent for the choice", () =>
     Effect.gen(function* () {
       const router = Agent.make("router", {
@@ -430,6 +454,17 @@ describe("Pipeline.stream", () => {
       )
       assert.deepStrictEqual(error, new Dark({ photo: 1 }))
       assert.deepStrictEqual(seen, [2])
+    })
+  )
+
+  it.effect("leaves its handoffs upstream of what comes next", () =>
+    Effect.gen(function* () {
+      const inner = Pipeline.make("inner", double)
+      const outer = Pipeline.make("outer", (n: number) =>
+        Effect.andThen(Stream.runDrain(Pipeline.stream(inner, n)), () => Pipeline.fanIn(increment, n))
+      )
+      const { spans } = yield* recorded(outer(1))
+      assert.deepStrictEqual(linkedNames(spans, spanNamed(spans, "agent_handoff.increment")), ["pipeline.inner"])
     })
   )
 
