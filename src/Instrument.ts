@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as SpanRecord from "./SpanRecord.ts"
@@ -90,7 +91,8 @@ export interface SpanHandle {
 export interface Instrument {
   /**
    * Wraps a function, sync, async or giving an Effect, or an Effect itself, in a span. The wrapper keeps `this`, name
-   * and arity, and gives back what the function gives. Where tracing is off it *is* the function.
+   * and arity. Where tracing is off it *is* the function. A Promise is followed to its end; any other thenable, such as
+   * a lazy query, and a generator end their span with the call.
    */
   readonly traceSpan: (
     name: string,
@@ -141,9 +143,12 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const around = fiber.cache.span
   const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
 
-  const open = (name: string, startTime: bigint, caller: (() => Tracer.Span) | undefined): Tracer.Span => {
-    const parent = caller?.() ?? around
-    return tracer.span({
+  const annotations = fiber.getRef(References.TracerSpanAnnotations)
+
+  const open = (name: string, startTime: bigint, caller: Call | undefined): Tracer.Span => {
+    // A caller outside of the span that this Instrument was made in is further away than that span.
+    const parent = caller !== undefined && caller.around === around ? caller.opened() : around
+    const span = tracer.span({
       name,
       parent: Option.fromUndefinedOr(parent),
       annotations: Context.empty(),
@@ -151,8 +156,10 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       startTime,
       kind: "internal",
       root: false,
-      sampled: parent?.sampled ?? true
+      sampled: enabled && (parent?.sampled ?? true)
     })
+    setAttributes(span, annotations)
+    return span
   }
 
   const startSpan = (name: string, attributes?: Record<string, unknown>): SpanHandle => {
@@ -193,12 +200,16 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       // The wrapped function's own exception goes on as it is: this is plain code, not an Effect.
       let result: unknown
       try {
-        result = running.run(opened, () => target.apply(this, args))
+        result = running.run({ opened, around }, () => target.apply(this, args))
       } catch (error) {
         end(Exit.die(error))
         throw error
       }
-      if (Effect.isEffect(result)) return Effect.withSpan(result, name, { attributes: attributesOf(args) })
+      if (Effect.isEffect(result)) {
+        // A child opened the span of the call itself, which is over; each run of the Effect is a span of its own.
+        if (span !== undefined) end(Exit.void)
+        return Effect.withSpan(result, name, { attributes: attributesOf(args) })
+      }
       if (!(result instanceof Promise)) {
         end(Exit.void)
         return result
@@ -240,23 +251,28 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
 })
 
 const setAttributes = (span: Tracer.Span, attributes: Record<string, unknown> | undefined): void => {
-  for (const key in attributes) span.attribute(key, attributes[key])
+  for (const [key, value] of SpanRecord.entries(attributes ?? {})) span.attribute(key, value)
 }
 
-/** The wrapped function that is running, told by how to open its span. */
+/** A wrapped function that is running: how to open its span, and the span around the Instrument that wrapped it. */
+interface Call {
+  readonly opened: () => Tracer.Span
+  readonly around: Tracer.AnySpan | undefined
+}
+
 interface Running {
-  readonly getStore: () => (() => Tracer.Span) | undefined
-  readonly run: <A>(open: () => Tracer.Span, f: () => A) => A
+  readonly getStore: () => Call | undefined
+  readonly run: <A>(call: Call, f: () => A) => A
 }
 
 /** Where the platform has no AsyncLocalStorage, calls nest as long as they do not wait. */
 const nestedCalls = (): Running => {
-  let current: (() => Tracer.Span) | undefined
+  let current: Call | undefined
   return {
     getStore: () => current,
-    run: (open, f) => {
+    run: (call, f) => {
       const before = current
-      current = open
+      current = call
       try {
         return f()
       } finally {

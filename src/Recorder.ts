@@ -154,11 +154,11 @@ class RecorderSpan implements Tracer.Span {
   readonly annotations: Context.Context<never>
   readonly kind: Tracer.SpanKind
   readonly sampled = true
-  readonly links: Array<Tracer.SpanLink> = []
   readonly attributes = new Map<string, SpanRecord.AttributeValue>()
   status: Tracer.SpanStatus
   private readonly recording: Recording
   private readonly parentContext: TraceContext.TraceContext | undefined
+  private recordedLinks: Array<SpanRecord.SpanLink> = []
   private events: Array<SpanRecord.SpanEvent> = []
   private droppedAttributes = 0
   private droppedEvents = 0
@@ -201,11 +201,24 @@ class RecorderSpan implements Tracer.Span {
     }
   }
 
+  /** What the span links to, by its ids alone: the linked spans themselves are not kept alive. */
+  get links(): ReadonlyArray<Tracer.SpanLink> {
+    return this.recordedLinks.map((link) => ({
+      span: TraceContext.toExternalSpan(link),
+      attributes: link.attributes
+    }))
+  }
+
   addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
     if (this.status._tag === "Ended") return
+    const { attributeValueLength, linkAttributes, links: limit } = this.recording.limits
     for (const link of links) {
-      if (this.links.length >= this.recording.limits.links) this.droppedLinks++
-      else this.links.push(link)
+      const context = TraceContext.fromSpan(link.span)
+      if (context === undefined || this.recordedLinks.length >= limit) {
+        this.droppedLinks++
+      } else {
+        this.recordedLinks.push({ ...context, ...copy(link.attributes, linkAttributes, attributeValueLength) })
+      }
     }
   }
 
@@ -217,23 +230,20 @@ class RecorderSpan implements Tracer.Span {
       exit,
       Number.isFinite(attributeValueLength) ? { textLength: attributeValueLength } : {}
     )
-    for (const key in end.attributes) this.attribute(key, end.attributes[key])
-    for (const event of end.events) this.event(event.name, endTime, event.attributes)
+    // How a span ended is never what the limits cut off.
+    for (const key in end.attributes) this.attributes.set(key, end.attributes[key]!)
+    for (const { attributes, name } of end.events) {
+      this.events.push({ name, timeUnixNano: endTime, attributes, droppedAttributesCount: 0 })
+    }
     // The Exit holds the program's own values; a span that somebody keeps must not keep those.
     this.status = { _tag: "Ended", startTime, endTime, exit: Exit.isSuccess(exit) ? Exit.void : Exit.fail(end.status) }
     const record = this.toRecord(startTime, endTime, end.status)
     this.events = []
+    this.recordedLinks = []
     this.recording.onEnd(record)
   }
 
   private toRecord(startTime: bigint, endTime: bigint, status: SpanRecord.SpanStatus): SpanRecord.SpanRecord {
-    const { attributeValueLength, linkAttributes } = this.recording.limits
-    const links = this.links.flatMap((link) => {
-      const context = TraceContext.fromSpan(link.span)
-      return context === undefined
-        ? []
-        : [{ ...context, ...copy(link.attributes, linkAttributes, attributeValueLength) }]
-    })
     return {
       traceId: this.traceId,
       spanId: this.spanId,
@@ -248,7 +258,7 @@ class RecorderSpan implements Tracer.Span {
       endTimeUnixNano: endTime < startTime ? startTime : endTime,
       attributes: Object.fromEntries(this.attributes),
       events: this.events,
-      links,
+      links: this.recordedLinks,
       status,
       droppedAttributesCount: this.droppedAttributes,
       droppedEventsCount: this.droppedEvents,
@@ -260,45 +270,40 @@ class RecorderSpan implements Tracer.Span {
 }
 
 /**
- * A span that is not recorded. It makes its ids only when somebody asks for them, and holds nothing else.
+ * A span that is not recorded: what others need to go on with its trace, and nothing else. Its own id is made when
+ * somebody asks for it, which mostly nobody does.
  */
 class UnsampledSpan implements Tracer.Span {
   readonly _tag = "Span"
   readonly name: string
+  readonly traceId: string
+  readonly flags: number
+  readonly traceState: string
   readonly parent: Option.Option<Tracer.AnySpan>
   readonly annotations: Context.Context<never>
   readonly kind: Tracer.SpanKind
   readonly sampled = false
-  readonly links: ReadonlyArray<Tracer.SpanLink> = []
+  readonly links: ReadonlyArray<Tracer.SpanLink> = noLinks
   readonly attributes: ReadonlyMap<string, unknown> = noAttributes
   status: Tracer.SpanStatus
   private readonly ids: Ids
-  private ownTraceId: string | undefined
   private ownSpanId: string | undefined
 
   constructor(ids: Ids, options: SpanOptions) {
+    const parent = contextOf(options.parent)
     this.ids = ids
     this.name = options.name
+    this.traceId = parent?.traceId ?? ids.traceId()
+    this.flags = randomFlag(parent)
+    this.traceState = parent?.traceState ?? ""
     this.parent = options.parent
     this.annotations = options.annotations
     this.kind = options.kind
     this.status = { _tag: "Started", startTime: options.startTime }
   }
 
-  get traceId(): string {
-    return (this.ownTraceId ??= contextOf(this.parent)?.traceId ?? this.ids.traceId())
-  }
-
   get spanId(): string {
     return (this.ownSpanId ??= this.ids.spanId())
-  }
-
-  get flags(): number {
-    return randomFlag(contextOf(this.parent))
-  }
-
-  get traceState(): string {
-    return contextOf(this.parent)?.traceState ?? ""
   }
 
   attribute(): void {}
@@ -311,6 +316,7 @@ class UnsampledSpan implements Tracer.Span {
   }
 }
 
+const noLinks: ReadonlyArray<Tracer.SpanLink> = []
 const noAttributes: ReadonlyMap<string, unknown> = new Map()
 
 /** A parent with ids that mean nothing, as Effect's are while its tracing is off, is no parent. Our own need no check. */
@@ -324,17 +330,24 @@ const contextOf = (parent: Option.Option<Tracer.AnySpan>): TraceContext.TraceCon
 const randomFlag = (parent: TraceContext.TraceContext | undefined): number =>
   parent === undefined ? TraceContext.flagRandom : parent.flags & TraceContext.flagRandom
 
-/** Copies attributes up to a number of them, and counts the rest. */
+/** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
 const copy = (
-  attributes: Readonly<Record<string, unknown>> | undefined,
+  from: Readonly<Record<string, unknown>> | undefined,
   limit: number,
   valueLength: number
 ): { readonly attributes: SpanRecord.Attributes; readonly droppedAttributesCount: number } => {
-  const entries = Object.entries(attributes ?? {})
-    .map(([key, value]) => [key, SpanRecord.toAttributeValue(value, valueLength)] as const)
-    .filter((entry): entry is readonly [string, SpanRecord.AttributeValue] => entry[1] !== undefined)
-  return {
-    attributes: Object.fromEntries(entries.slice(0, limit)),
-    droppedAttributesCount: Math.max(entries.length - limit, 0)
+  const attributes: Record<string, SpanRecord.AttributeValue> = {}
+  let dropped = 0
+  let taken = 0
+  for (const [key, value] of from === undefined ? [] : SpanRecord.entries(from)) {
+    if (taken >= limit) {
+      dropped++
+      continue
+    }
+    const copied = SpanRecord.toAttributeValue(value, valueLength)
+    if (copied === undefined) continue
+    Object.defineProperty(attributes, key, { value: copied, enumerable: true, configurable: true, writable: true })
+    taken++
   }
+  return { attributes, droppedAttributesCount: dropped }
 }

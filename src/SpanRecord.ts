@@ -211,15 +211,38 @@ export const toAttributeValue = (value: unknown, valueLength = Infinity): Attrib
 }
 
 const unencodable = "!UNENCODABLE"
+const listKinds = new Set(["string", "number", "bigint", "boolean"])
 
 const objectValue = (value: object | null, valueLength: number): AttributeValue => {
   if (Redacted.isRedacted(value)) return "<redacted>"
-  if (Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === typeof value[0])) {
-    if (typeof value[0] === "string") return value.map((item: string) => cut(item, valueLength))
-    if (typeof value[0] === "number" || typeof value[0] === "boolean" || typeof value[0] === "bigint") return [...value]
+  if (Array.isArray(value) && value.length > 0) {
+    // A copy: `every` would pass over the holes of a sparse list.
+    const items: ReadonlyArray<unknown> = Array.from(value)
+    const kind = typeof items[0]
+    if (listKinds.has(kind) && items.every((item) => typeof item === kind)) {
+      return items.map((item) => (typeof item === "string" ? cut(item, valueLength) : (item as number)))
+    }
   }
   return cut(Formatter.formatJson(value) ?? unencodable, valueLength)
 }
+
+/**
+ * Reads the attributes that a program passed, each by itself: a getter that throws gives `!UNENCODABLE`, and an object
+ * that cannot be read at all gives none. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const entries = (attributes: Readonly<Record<string, unknown>>): ReadonlyArray<readonly [string, unknown]> =>
+  Result.getOrElse(
+    Result.try(() => Object.keys(attributes)),
+    () => []
+  ).map((key) => [
+    key,
+    Result.getOrElse(
+      Result.try(() => attributes[key]),
+      () => unencodable
+    )
+  ])
 
 /**
  * Cuts a text to so many characters without leaving half of one behind.

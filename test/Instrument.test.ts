@@ -117,6 +117,50 @@ describe("Instrument.traceSpan", () => {
     })
   )
 
+  it.effect("ends the span of a call that a child opened, where the call then gives an Effect", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(
+        Effect.gen(function* () {
+          const { startSpan, traceSpan } = yield* Instrument.make
+          const load = traceSpan("load")(() => {
+            startSpan("prepare").end()
+            return Effect.succeed(1)
+          })
+          yield* load()
+        })
+      )
+      assert.strictEqual(outline(spans), "\nload ok\n  prepare ok\nload ok\n")
+    })
+  )
+
+  it.effect("prefers the handoff it was made in to a wrapped function around that", () =>
+    Effect.gen(function* () {
+      const agent = Agent.make("inner", {
+        run: () =>
+          Effect.map(Instrument.make, ({ traceSpan }) => {
+            traceSpan("fetch")(() => 1)()
+          })
+      })
+      const { spans } = yield* recorded(
+        Effect.gen(function* () {
+          const { traceSpan } = yield* Instrument.make
+          const context = yield* Effect.context<never>()
+          const handler = traceSpan("handler")(() => Effect.runPromiseWith(context)(agent()))
+          yield* Effect.promise(handler)
+        })
+      )
+      assert.strictEqual(spanNamed(spans, "fetch").parentSpanId, spanNamed(spans, "agent_handoff.inner").spanId)
+    })
+  )
+
+  it.effect("puts the annotations of the region on its spans", () =>
+    Effect.gen(function* () {
+      const program = Effect.map(Instrument.make, ({ traceSpan }) => traceSpan("work")(() => 1)())
+      const { spans } = yield* recorded(Effect.annotateSpans(program, "handspan.loop.iteration", 2))
+      assert.deepStrictEqual(spans[0]?.attributes, { "handspan.loop.iteration": 2 })
+    })
+  )
+
   it.effect("gives back the very same function and Effect where tracing is off", () =>
     Effect.gen(function* () {
       const f = (n: number) => n
@@ -184,6 +228,40 @@ describe("Instrument.startSpan", () => {
       )
       assert.deepStrictEqual(work.status, { code: "ok" })
       assert.deepStrictEqual(spanNamed(spans, "broken").status, { code: "error", message: "boom" })
+    })
+  )
+})
+
+describe("Instrument.startSpan, where tracing is off", () => {
+  it.effect("records nothing", () =>
+    Effect.gen(function* () {
+      const program = Effect.map(Instrument.make, ({ startSpan }) => startSpan("work").end())
+      assert.deepStrictEqual((yield* recorded(Effect.withTracerEnabled(program, false))).spans, [])
+    })
+  )
+
+  it.effect("survives attributes that cannot be read", () =>
+    Effect.gen(function* () {
+      const hostile = {
+        good: 1,
+        get boom(): never {
+          throw new Error("no")
+        }
+      }
+      const { spans } = yield* recorded(
+        Effect.map(Instrument.make, ({ startSpan }) => {
+          const span = startSpan("work", hostile)
+          span.addEvent("event", hostile)
+          span.end()
+        })
+      )
+      assert.deepStrictEqual(
+        [spans[0]?.attributes, spans[0]?.events[0]?.attributes],
+        [
+          { good: 1, boom: "!UNENCODABLE" },
+          { good: 1, boom: "!UNENCODABLE" }
+        ]
+      )
     })
   )
 })

@@ -199,6 +199,46 @@ describe("Recorder.make", () => {
     })
   )
 
+  it.effect("never cuts off how a span ended", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        yield* Effect.annotateCurrentSpan({ a: 1, b: 2 })
+        yield* Effect.log("one")
+        return yield* Effect.fail(new TypeError("bad"))
+      }).pipe(Effect.withSpan("span"))
+      const { spans } = yield* recorded(program, { limits: { attributes: 1, events: 1 } })
+      assert.deepStrictEqual(
+        [spans[0]?.attributes, spans[0]?.events.map((event) => event.name)],
+        [{ a: 1, "error.type": "TypeError" }, ["one", "exception"]]
+      )
+    })
+  )
+
+  it.effect("takes a __proto__ key for a key like any other", () =>
+    Effect.gen(function* () {
+      const key = "__proto__"
+      const { spans } = yield* recorded(
+        Effect.withSpan(Effect.annotateLogs(Effect.log("hi"), JSON.parse(`{"${key}":"x"}`)), "span")
+      )
+      assert.isTrue(Object.hasOwn(spans[0]?.events[0]?.attributes ?? {}, key))
+    })
+  )
+
+  it.effect("keeps no linked span alive", () =>
+    Effect.gen(function* () {
+      const { exit } = yield* recorded(
+        Effect.gen(function* () {
+          const linked = yield* Effect.makeSpan("linked")
+          const span = yield* Effect.makeSpan("span", { links: [{ span: linked, attributes: { n: 1 } }] })
+          const before = span.links.map((link) => [link.span._tag, link.span.spanId === linked.spanId, link.attributes])
+          span.end(1n, Exit.void)
+          return [before, span.links]
+        })
+      )
+      assert.deepStrictEqual(exit, Exit.succeed([[["ExternalSpan", true, { n: 1 }]], []]))
+    })
+  )
+
   it.effect("copies attribute values when they arrive", () =>
     Effect.gen(function* () {
       const list = ["a"]
@@ -308,6 +348,16 @@ describe("Recorder.makeNoop", () => {
         { traceId: "a".repeat(32), spanId: "", flags: 2, traceState: "v=1" }
       )
     })
+  )
+})
+
+describe("Recorder.makeNoop, at depth", () => {
+  it.effect("answers for spans 100,000 deep", () =>
+    Effect.gen(function* () {
+      let span = yield* Effect.makeSpan("root")
+      for (let depth = 0; depth < 100_000; depth++) span = yield* Effect.makeSpan("span", { parent: span })
+      assert.isTrue(TraceContext.isTraceId(TraceContext.fromSpan(span)?.traceId ?? ""))
+    }).pipe(Effect.withTracer(Recorder.makeNoop()))
   )
 })
 

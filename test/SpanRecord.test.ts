@@ -19,10 +19,29 @@ describe("SpanRecord.toAttributeValue", () => {
     const circle: Record<string, unknown> = { name: "circle" }
     circle["self"] = circle
     assert.deepStrictEqual(
-      [[], [1, "a"], { a: 1 }, null, circle, new Date(0), { key: Redacted.make("hunter2") }].map((value) =>
-        SpanRecord.toAttributeValue(value)
-      ),
-      ["[]", '[1,"a"]', '{"a":1}', "null", '{"name":"circle"}', '"1970-01-01T00:00:00.000Z"', '{"key":"<redacted>"}']
+      // oxlint-disable-next-line no-sparse-arrays -- what a program may pass by mistake
+      [
+        [1, , 3],
+        [1, undefined],
+        [],
+        [1, "a"],
+        { a: 1 },
+        null,
+        circle,
+        new Date(0),
+        { key: Redacted.make("hunter2") }
+      ].map((value) => SpanRecord.toAttributeValue(value)),
+      [
+        "[1,null,3]",
+        "[1,null]",
+        "[]",
+        '[1,"a"]',
+        '{"a":1}',
+        "null",
+        '{"name":"circle"}',
+        '"1970-01-01T00:00:00.000Z"',
+        '{"key":"<redacted>"}'
+      ]
     )
   })
 
