@@ -21,7 +21,8 @@ export default defineConfig({
     // Errors outside of type tests are for the step that checks all types.
     typecheck: { include: ["test/**/*.test-d.ts"], ignoreSourceErrors: true },
     reporters: ["dot"],
-    // Node and Deno run side by side on small machines.
-    maxWorkers: 2
+    // Node and Deno run side by side on small machines, where a property test may have to wait for its turn.
+    maxWorkers: 2,
+    testTimeout: 30_000
   }
 })

@@ -79,9 +79,9 @@ export class Deliveries extends Context.Service<
  * @since 0.1.0
  */
 export interface Options {
-  /** Spans that may wait; more are dropped and counted. Default: 65,536. */
+  /** Spans that may wait, at least 1; more are dropped and counted. Default: 65,536. */
   readonly queueSize?: number | undefined
-  /** Spans sent at once, at most. Default: 512. */
+  /** Spans sent at once, at most; at least 1. Default: 512. */
   readonly batchSize?: number | undefined
   /** How long a span waits for others to be sent with, where the exporter does not say. Default: 1 second. */
   readonly batchDelay?: Duration.Input | undefined
@@ -101,8 +101,8 @@ export interface Options {
  */
 export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<Delivery, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const queueSize = options.queueSize ?? 65_536
-    const batchSize = options.batchSize ?? 512
+    const queueSize = Math.max(options.queueSize ?? 65_536, 1)
+    const batchSize = Math.max(options.batchSize ?? 512, 1)
     const batchDelay = Duration.fromInputUnsafe(exporter.batchDelay ?? options.batchDelay ?? "1 seconds")
     const shutdownTimeout = Duration.fromInputUnsafe(options.shutdownTimeout ?? "5 seconds")
 

@@ -23,13 +23,23 @@ import * as Settings from "./Settings.ts"
 import type { Resource } from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
+type OtlpSetting = Extract<keyof Settings.Values, `otlp${string}`>
+type RoutingSetting = Extract<keyof Settings.Values, `console${string}` | `jaeger${string}` | "enabled" | "exporters">
+
 /**
  * What every recording Layer takes: the settings of `Settings.table` by their names there, such as `serviceName`,
  * `environment`, `resourceAttributes`, `logFormat` or `shutdownTimeout`, with the same defaults.
  *
  * @since 0.1.0
  */
-export type Options = Partial<Settings.Values>
+export type Options = Partial<Omit<Settings.Values, OtlpSetting | RoutingSetting>>
+
+/**
+ * What `layerOtlp` takes besides: where and how to send, by the names of `Settings.table`, such as `otlpEndpoint`.
+ *
+ * @since 0.1.0
+ */
+export type OtlpOptions = Options & Partial<Pick<Settings.Values, OtlpSetting>>
 
 /**
  * Records spans and gives each to every one of the exporters, each at its own pace.
@@ -58,7 +68,7 @@ export type Options = Partial<Settings.Values>
  * @since 0.1.0
  */
 export const layer = (
-  options: Omit<Options, "exporters"> & { readonly exporters: ReadonlyArray<Exporter> }
+  options: Options & { readonly exporters: ReadonlyArray<Exporter> }
 ): Layer.Layer<Delivery.Deliveries> => {
   const { exporters, ...settings } = options
   return recording(exporters, fromCode(settings))
@@ -79,7 +89,7 @@ export const layerConsole = (options: Console.Options & Options = {}): Layer.Lay
  *
  * @since 0.1.0
  */
-export const layerOtlp = (options: Options = {}): Layer.Layer<Delivery.Deliveries, Otlp.OtlpSetupError> =>
+export const layerOtlp = (options: OtlpOptions = {}): Layer.Layer<Delivery.Deliveries, Otlp.OtlpSetupError> =>
   Layer.unwrap(
     Effect.suspend(() => {
       const settings = fromCode(options)
@@ -133,7 +143,7 @@ export const layerAmbient: Layer.Layer<Delivery.Deliveries> = Layer.sync(
  * @since 0.1.0
  */
 export const layerFromEnvWith = (
-  options: Options & { readonly console?: Console.Options | undefined }
+  options: Partial<Settings.Values> & { readonly console?: Console.Options | undefined }
 ): Layer.Layer<Delivery.Deliveries, Settings.SettingsError | Otlp.OtlpSetupError> => {
   const { console, ...code } = options
   return Layer.unwrap(
@@ -169,11 +179,13 @@ export const layerFromEnv: Layer.Layer<Delivery.Deliveries, Settings.SettingsErr
   layerFromEnvWith({})
 
 /** Without variables there is nothing that could be wrong. */
-const fromCode = (options: Options): Settings.Settings => Result.getOrThrow(Settings.fromRecord({}, options))
+const fromCode = (options: Partial<Settings.Values>): Settings.Settings =>
+  Result.getOrThrow(Settings.fromRecord({}, options))
 
 const consoleOptions = (settings: Settings.Settings): Console.Options => ({
   format: settings.consoleFormat.value,
-  output: settings.consoleOutput.value
+  output: settings.consoleOutput.value,
+  colors: settings.consoleColors.value
 })
 
 const otlpExporter = (settings: Settings.Settings) =>

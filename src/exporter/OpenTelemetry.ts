@@ -112,8 +112,9 @@ const isRetryable = (error: unknown): boolean => {
   return typeof code === "number" ? retryableCodes.has(code) : name !== "NotCapable"
 }
 
-// A receiver says in the body why it refuses, but it may as well answer with a whole page.
+// A receiver says in the body why it refuses, but it may as well answer with a whole page, or write to our terminal.
 const maxReasonLength = 300
+const controls = /\p{Cc}+/gu
 
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return "no reason given"
@@ -121,6 +122,7 @@ const reasonOf = (error: unknown): string => {
   return [typeof code === "number" ? code : "", error.message, data]
     .filter((part) => part !== "" && part !== undefined)
     .join(" ")
+    .replaceAll(controls, " ")
     .slice(0, maxReasonLength)
 }
 
@@ -210,7 +212,7 @@ export const toHrTime = (nanos: bigint): Api.HrTime => [Number(nanos / 1_000_000
 /**
  * Presents attributes as OpenTelemetry's.
  *
- * **Details**: an integer beyond 2^53 becomes its decimal text, as that API has no value for it.
+ * **Details**: whole numbers beyond 2^53, infinities and NaN become text, as they have no exact value there.
  *
  * @since 0.1.0
  */
@@ -222,8 +224,13 @@ export const toAttributes = (from: SpanRecord.Attributes): Api.Attributes =>
     ])
   ) as Api.Attributes
 
-const attributeValue = (value: string | number | bigint | boolean) =>
-  typeof value !== "bigint" ? value : Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()
+// JSON has no NaN, and the encoders write every whole number as an integer of 64 bits, which 1e21 is not.
+const attributeValue = (value: string | number | bigint | boolean) => {
+  if (typeof value !== "bigint" && typeof value !== "number") return value
+  const number = Number(value)
+  const isExact = Number.isSafeInteger(number) || (Number.isFinite(number) && !Number.isInteger(number))
+  return isExact ? number : String(value)
+}
 
 // Exporters group spans by the identity of their resource, so each of ours must always become the same object.
 const resources = new WeakMap<SpanRecord.Resource, ReadableSpan["resource"]>()

@@ -247,3 +247,12 @@ describe("fromSpanExporter", () => {
     })
   )
 })
+
+describe("toAttributes", () => {
+  it("toAttributes() writes numbers that have no exact value on the wire as text", () => {
+    assert.deepStrictEqual<unknown>(
+      OpenTelemetry.toAttributes({ nan: Number.NaN, low: -Infinity, large: 1e21, half: 1.5, list: [1, Number.NaN] }),
+      { nan: "NaN", low: "-Infinity", large: "1e+21", half: 1.5, list: [1, "NaN"] }
+    )
+  })
+})
