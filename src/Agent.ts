@@ -15,7 +15,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import type * as Tracer from "effect/Tracer"
 import { EventName, handoffSpanName, Key, Operation } from "./Conventions.ts"
-import * as Handoff from "./Handoff.ts"
+import * as HandoffSpan from "./HandoffSpan.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 
 /**
@@ -155,7 +155,7 @@ export const make: {
   const checkOutput = check(name, "output", options.output)
 
   const call = (input: I) =>
-    Handoff.withSpan<A, E | HandoffMismatch, R>({
+    HandoffSpan.withSpan<A, E | HandoffMismatch, R>({
       name,
       spanName,
       attributes,
@@ -252,10 +252,6 @@ const retried = <A, E, R>(
     Effect.map(Clock.currentTimeNanos, (now) =>
       span.event(EventName.handoffAttempt, now, { [Key.attemptNumber]: number(), ...facts })
     )
-  const errorFacts = (error: unknown) => {
-    const { message, type } = SpanEnd.describe(error)
-    return { [Key.errorType]: type, [Key.errorMessage]: message }
-  }
   return Effect.retry(attempt, {
     schedule: retry.schedule.pipe(
       Schedule.while(({ input }) => Effect.succeed(worthAnother(input))),
@@ -271,6 +267,11 @@ const retried = <A, E, R>(
       return failed ? note(errorFacts(Cause.squash(exit.cause))) : Effect.void
     })
   )
+}
+
+const errorFacts = (error: unknown): Record<string, unknown> => {
+  const { message, type } = SpanEnd.describe(error)
+  return { [Key.errorType]: type, [Key.errorMessage]: message }
 }
 
 /** Checks one side of a handoff, `undefined` where there is no Schema to check it by. */

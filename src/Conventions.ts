@@ -1,17 +1,10 @@
 /**
  * Every attribute key, event name and span name that Handspan writes, in one table. Other dialects are views of this
- * table. The `gen_ai.*` names are those of the OpenTelemetry GenAI conventions at `schemaUrl`; they are copied because
+ * table. The `gen_ai.*` names are those of the OpenTelemetry GenAI conventions 1.42.0-dev; they are copied because
  * the published constants are frozen at an older version. No other file spells a key.
  *
  * @since 0.1.0
  */
-
-/**
- * The version of the GenAI conventions that the `gen_ai.*` names follow.
- *
- * @since 0.1.0
- */
-export const schemaUrl = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
 
 /**
  * Attribute keys by what they say.

@@ -28,7 +28,7 @@ export class ExportError extends Schema.TaggedError<ExportError>()("ExportError"
 /**
  * Takes batches of finished spans somewhere.
  *
- * **Rules** (the contract suite checks them):
+ * **Rules**:
  * - `export` takes the whole batch, or fails with an `ExportError` that says how many spans it refused.
  * - `export` is never called again before the last call ended, and never with an empty batch.
  * - `flush` returns when everything taken so far has left the process (or is where it belongs).

@@ -13,7 +13,8 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { EventName, Key, Operation, pipelineSpanName } from "./Conventions.ts"
-import * as Handoff from "./Handoff.ts"
+import type * as Handoff from "./Handoff.ts"
+import * as HandoffSpan from "./HandoffSpan.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import { type Mode, modeOf, type Stage } from "./Stage.ts"
 
@@ -85,7 +86,7 @@ export const make = <A, E, R, I = void>(
     [Key.pipelineMode]: mode
   })
   const call = (input: I) =>
-    Handoff.withSpan<A, E, R>({
+    HandoffSpan.withSpan<A, E, R>({
       name,
       spanName: pipelineSpanName(name),
       attributes,
@@ -164,22 +165,15 @@ export const stream = <I, A, E, R>(
   input: I
 ): Stream.Stream<Handoff.Output | Completed<A>, E, R> =>
   Stream.callback<Handoff.Output | Completed<A>, E, R>((queue) =>
-    Effect.withFiber((fiber) => {
-      const outer = fiber.getRef(Handoff.current)
-      const emit = (output: Handoff.Output): void => {
-        Queue.offerUnsafe(queue, output)
-        outer?.emit?.(output)
-      }
-      return Handoff.emittingTo(emit, pipeline(input)).pipe(
-        Effect.flatMap((output) =>
-          Queue.offer(queue, { _tag: "PipelineCompleted", pipeline: pipeline.name, output } as const)
-        ),
-        Effect.matchCauseEffect({
-          onSuccess: () => Queue.end(queue),
-          onFailure: (cause) => Queue.failCause(queue, cause)
-        })
-      )
-    })
+    HandoffSpan.emittingTo((output) => void Queue.offerUnsafe(queue, output), pipeline(input)).pipe(
+      Effect.flatMap((output) =>
+        Queue.offer(queue, { _tag: "PipelineCompleted", pipeline: pipeline.name, output } as const)
+      ),
+      Effect.matchCauseEffect({
+        onSuccess: () => Queue.end(queue),
+        onFailure: (cause) => Queue.failCause(queue, cause)
+      })
+    )
   )
 
 /**

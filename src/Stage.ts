@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Key } from "./Conventions.ts"
-import * as Handoff from "./Handoff.ts"
+import * as HandoffSpan from "./HandoffSpan.ts"
 
 /**
  * A step of a workflow: an agent, a pipeline, or any function that returns an Effect.
@@ -121,7 +121,7 @@ export const parallel: {
 } = (stages: ReadonlyArray<AnyStage> | Readonly<Record<string, AnyStage>>, options?: Concurrency): AnyStage => {
   const keys = Object.keys(stages)
   return withMode("parallel", (input) =>
-    Handoff.fork(
+    HandoffSpan.fork(
       Object.values(stages).map((stage: AnyStage) => Effect.suspend(() => stage(input))),
       (branches) => Effect.all(branches, { concurrency: options?.concurrency ?? "unbounded" })
     ).pipe(
@@ -171,7 +171,7 @@ export const forEach: {
 }
 
 const forEachItem = (items: Iterable<unknown>, stage: AnyStage, options: Concurrency | undefined) =>
-  Handoff.fork(
+  HandoffSpan.fork(
     Array.from(items, (item) => Effect.suspend(() => stage(item))),
     (branches) => Effect.all(branches, { concurrency: options?.concurrency ?? 1 })
   )
@@ -203,7 +203,7 @@ export const fanIn: {
   <I, A, E, R>(stage: Stage<I, A, E, R>): Stage<I, A, E, R>
   <I, A, E, R>(stage: Stage<I, A, E, R>, inputs: NoInfer<I>): Effect.Effect<A, E, R>
 } = (...args: readonly [AnyStage, unknown?]): any => {
-  const join: AnyStage = (inputs) => Handoff.joining(Effect.suspend(() => args[0](inputs)))
+  const join: AnyStage = (inputs) => HandoffSpan.joining(Effect.suspend(() => args[0](inputs)))
   return args.length === 1 ? join : join(args[1])
 }
 
@@ -324,7 +324,7 @@ export const race = <const S extends readonly [AnyStage, AnyStage, ...Array<AnyS
   withMode("raced", (input: unknown) =>
     Effect.suspend(() => {
       let winner: number | undefined
-      return Handoff.fork(
+      return HandoffSpan.fork(
         stages.map((stage) => Effect.suspend(() => stage(input))),
         (branches) =>
           Effect.raceAll(branches, {
