@@ -38,8 +38,8 @@ const main = Effect.gen(function* () {
 
   // The same program under another Layer sends its spans elsewhere.
   const tracing = json
-    ? Tracing.layerConsole({ serviceName: "photo-agency", format: "json", output: "stdout" })
-    : Tracing.layerFromEnvWith({ serviceName: "photo-agency", console: { summary: true } })
+    ? Tracing.layerConsole({ serviceName: "photo-agency", serviceVersion: "1.0.0", format: "json", output: "stdout" })
+    : Tracing.layerFromEnvWith({ serviceName: "photo-agency", serviceVersion: "1.0.0", console: { summary: true } })
 
   yield* photoAgency(folder).pipe(
     Effect.flatMap(({ text }) => deliver(`${text}\n`)),

@@ -28,6 +28,7 @@ export const photoFetcher = Agent.make("photo_fetcher", {
         }).pipe(Effect.mapError(({ message }) => ({ name, reason: message })))
       )
       // A log inside of a handoff tells its trace, span and agent, and stands in the tree as well.
+      yield* Effect.log(`Fetched ${photos.length} photos`)
       for (const { name, reason } of skipped) yield* Effect.logWarning(`Skipped ${name}: ${reason}`)
       return { folder, photos, skipped }
     })
