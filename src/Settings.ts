@@ -11,17 +11,20 @@ import * as Schema from "effect/Schema"
 import { Key } from "./Conventions.ts"
 import type { Resource } from "./SpanRecord.ts"
 import {
+  anyIsNo,
   anyText,
   baseEndpoint,
   duration,
   endpoint,
   flag,
   headers,
+  host,
   integer,
   millis,
   oneOf,
   pairs,
-  row
+  row,
+  tracesUrl
 } from "./Variable.ts"
 import type * as Variable from "./Variable.ts"
 
@@ -51,7 +54,7 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   problems: Schema.Array(
     Schema.Struct({
       variable: Schema.String,
-      /** The text that is not allowed; `<redacted>` where it may hold a secret. */
+      /** The text that is not allowed, with `<redacted>` in place of what may be secret. */
       value: Schema.String,
       allowed: Schema.String
     })
@@ -122,8 +125,15 @@ export const table = {
     oneOf("stdout", "stderr"),
     "HANDSPAN_CONSOLE_OUTPUT"
   ),
+  consoleColors: row<boolean | undefined>(
+    "Whether the console exporter paints. `NO_COLOR`, whatever its text, means no. Unset: only on a terminal.",
+    undefined,
+    anyIsNo,
+    "NO_COLOR"
+  ),
   otlpEndpoint: row(
-    "The OTLP receiver. All but the `TRACES` variable are base URLs, to which `/v1/traces` is added.",
+    "The OTLP receiver. The `TRACES` variable is taken as it is; all others, and what code gives, are base URLs, to " +
+      "which `/v1/traces` is added unless they end so.",
     "http://localhost:4318/v1/traces",
     baseEndpoint,
     "HANDSPAN_OTLP_ENDPOINT",
@@ -184,7 +194,7 @@ export const table = {
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
     "OTEL_EXPORTER_OTLP_CLIENT_KEY"
   ),
-  jaegerHost: row("The host that the exporter `jaeger` means.", "localhost", anyText, "TRACING_JAEGER_HOST"),
+  jaegerHost: row("The host that the exporter `jaeger` means.", "localhost", host, "TRACING_JAEGER_HOST"),
   jaegerPort: row(
     "Its port. Only 4317 and 4318 take OTLP; any other means 4318.",
     4318,
@@ -293,7 +303,7 @@ const resolve = <A>(
     if (text === undefined || text === "") continue
     const parsed = parser.parse(text)
     if (parsed !== undefined) return { value: parsed, source: name }
-    problems.set(name, { variable: name, value: parser.secret === true ? "<redacted>" : text, allowed: parser.allowed })
+    problems.set(name, { variable: name, value: parser.tell?.(text) ?? text, allowed: parser.allowed })
     break
   }
   return { value, source: "default" }
@@ -332,7 +342,11 @@ const fromReader = (
   code: Partial<Values>
 ): Result.Result<Settings, SettingsError> => {
   const problems = new Map<string, Problem>()
-  const given: Readonly<Record<string, unknown>> = code
+  const base = code.otlpEndpoint
+  const given: Readonly<Record<string, unknown>> = {
+    ...code,
+    otlpEndpoint: base === undefined ? undefined : (tracesUrl(base) ?? base)
+  }
   const { exporters, otlpEndpoint, ...settings } = Object.fromEntries(
     Object.entries<Variable.Row<unknown>>(table).map(([name, entry]) => [
       name,
@@ -344,7 +358,9 @@ const fromReader = (
   const { environment, jaegerHost, jaegerPort } = settings
   const deployed =
     otlpEndpoint.source !== "default" || (environment.source !== "default" && environment.value !== "development")
-  const jaeger = read(exporters.source)?.toLowerCase().includes("jaeger") === true && otlpEndpoint.source === "default"
+  const variable = table.exporters.variables.find(({ name }) => name === exporters.source)
+  const named = variable === undefined ? undefined : read(variable.name)?.toLowerCase()
+  const jaeger = named?.includes("jaeger") === true && otlpEndpoint.source === "default"
   const jaegerUrl = `http://${jaegerHost.value}:${jaegerPort.value === 4317 ? 4317 : 4318}`
   return Result.succeed({
     ...settings,

@@ -19,8 +19,8 @@ export interface Parser<A> {
   readonly allowed: string
   /** Gives `undefined` for a value that is not allowed. Never throws. */
   readonly parse: (text: string) => A | undefined
-  /** True where the text may hold a secret, so that messages must not repeat it. */
-  readonly secret?: boolean
+  /** What messages may repeat of a text that is not allowed. Default: all of it. */
+  readonly tell?: (text: string) => string
 }
 
 /**
@@ -115,6 +115,13 @@ export const duration: Parser<Duration.Duration> = {
 }
 
 /**
+ * Takes any text for a no, as `NO_COLOR` is to be read (no-color.org).
+ *
+ * @since 0.1.0
+ */
+export const anyIsNo: Parser<boolean> = { allowed: "any text", parse: () => false }
+
+/**
  * Takes any text.
  *
  * @since 0.1.0
@@ -154,6 +161,34 @@ export const tracesUrl = (base: string): string | undefined => {
   return url?.href
 }
 
+/**
+ * Shows a text that was meant as a URL without the secrets that it may hold: user and password, query and fragment.
+ *
+ * **Details**: as the text need not be a URL, all before its last `@` counts as user and password, but for the scheme.
+ *
+ * @example
+ * ```ts
+ * import * as Variable from "handspan/Variable"
+ *
+ * if (Variable.redactUrl("grpc://ada:pw@host") !== "grpc://<redacted>@host") throw new Error("expected no password")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const redactUrl = (text: string): string =>
+  text.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1<redacted>@").replace(/([?#]).+$/s, "$1<redacted>")
+
+/**
+ * Takes the name or address of a host, without a port.
+ *
+ * @since 0.1.0
+ */
+export const host: Parser<string> = {
+  allowed: "the name or address of a host",
+  tell: redactUrl,
+  parse: (text) => (URL.parse(`http://${text}`)?.hostname === text.toLowerCase() ? text : undefined)
+}
+
 const urlAllowed = "an http:// or https:// URL"
 
 /**
@@ -161,14 +196,18 @@ const urlAllowed = "an http:// or https:// URL"
  *
  * @since 0.1.0
  */
-export const endpoint: Parser<string> = { allowed: urlAllowed, parse: (text) => httpUrl(text)?.href }
+export const endpoint: Parser<string> = {
+  allowed: urlAllowed,
+  tell: redactUrl,
+  parse: (text) => httpUrl(text)?.href
+}
 
 /**
  * Takes the base URL of an OTLP receiver, gives its URL for traces.
  *
  * @since 0.1.0
  */
-export const baseEndpoint: Parser<string> = { allowed: urlAllowed, parse: tracesUrl }
+export const baseEndpoint: Parser<string> = { allowed: urlAllowed, tell: redactUrl, parse: tracesUrl }
 
 /**
  * Takes lists of `name=value` with commas between, the values percent-encoded (OpenTelemetry Resource SDK §Specifying
@@ -199,7 +238,7 @@ export const pairs: Parser<Readonly<Record<string, string>>> = {
  */
 export const headers: Parser<Readonly<Record<string, Redacted.Redacted>>> = {
   allowed: pairs.allowed,
-  secret: true,
+  tell: () => "<redacted>",
   parse: (text) => {
     const entries = Object.entries(pairs.parse(text) ?? { "": "" })
     const sendable = entries.every(

@@ -133,6 +133,51 @@ describe("fromRecord", () => {
     ])
   })
 
+  it("fromRecord() takes an endpoint from code for a base URL, as from variables", () => {
+    const endpoints = ["http://host:4318", "host:4317", "http://host/v1/traces", "ftp://host"].map(
+      (otlpEndpoint) => read({}, { otlpEndpoint }).otlpEndpoint
+    )
+    assert.deepStrictEqual(endpoints, [
+      setting("http://host:4318/v1/traces", "code"),
+      setting("http://host:4317/v1/traces", "code"),
+      setting("http://host/v1/traces", "code"),
+      // Whoever makes the exporter says that it is none.
+      setting("ftp://host", "code")
+    ])
+  })
+
+  it("fromRecord() reads no variable that the table does not have", () => {
+    const record = { code: "jaeger", default: "jaeger" }
+    assert.deepStrictEqual(read(record), read({}))
+    assert.deepStrictEqual(read(record, { exporters: ["otlp"] }), read({}, { exporters: ["otlp"] }))
+  })
+
+  it("fromRecord() takes any NO_COLOR that is not empty for no colours", () => {
+    assert.deepStrictEqual(
+      ["1", "0", "false", ""].map((text) => read({ NO_COLOR: text }).consoleColors),
+      [...["1", "0", "false"].map(() => setting<boolean | undefined>(false, "NO_COLOR")), setting(undefined, "default")]
+    )
+    assert.deepStrictEqual(read({ NO_COLOR: "1" }, { consoleColors: true }).consoleColors, setting(true, "code"))
+  })
+
+  it("fromRecord() repeats no secret of a URL", () => {
+    assert.strictEqual(
+      messageOf({
+        OTLP_ENDPOINT: "grpc://user:hunter2@host",
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "ftp://host/a?key=hunter2",
+        TRACING_JAEGER_HOST: "user:hunter2@host"
+      }),
+      [
+        'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "ftp://host/a?<redacted>" is not allowed: use an http:// or https:// URL',
+        'TRACING_JAEGER_HOST: "<redacted>@host" is not allowed: use the name or address of a host'
+      ].join("\n")
+    )
+    assert.strictEqual(
+      messageOf({ OTLP_ENDPOINT: "grpc://user:hunter2@host" }),
+      'OTLP_ENDPOINT: "grpc://<redacted>@host" is not allowed: use an http:// or https:// URL'
+    )
+  })
+
   it("fromRecord() reports all that is not allowed at once, a line each", () => {
     assert.strictEqual(
       messageOf({
@@ -146,6 +191,7 @@ describe("fromRecord", () => {
         OTEL_BSP_MAX_QUEUE_SIZE: "0",
         OTEL_SPAN_LINK_COUNT_LIMIT: "1e3",
         OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz",
+        TRACING_JAEGER_HOST: "a b",
         HANDSPAN_SHUTDOWN_TIMEOUT: "500"
       }),
       [
@@ -155,6 +201,7 @@ describe("fromRecord", () => {
         'OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x" is not allowed: use an http:// or https:// URL',
         'OTEL_EXPORTER_OTLP_PROTOCOL: "http/xml" is not allowed: use http/json, http/protobuf or grpc',
         'OTEL_EXPORTER_OTLP_HEADERS: "<redacted>" is not allowed: use a list such as name=value,name=value',
+        'TRACING_JAEGER_HOST: "a b" is not allowed: use the name or address of a host',
         'OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz" is not allowed: use a list such as name=value,name=value',
         'HANDSPAN_SHUTDOWN_TIMEOUT: "500" is not allowed: use a duration such as "5 seconds"',
         'OTEL_BSP_SCHEDULE_DELAY: "-1" is not allowed: use a whole number of milliseconds',

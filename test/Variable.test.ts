@@ -25,6 +25,12 @@ describe("parsers", () => {
     ["baseEndpoint adds it once", Variable.baseEndpoint, "http://a:4318/v1/traces", "http://a:4318/v1/traces"],
     ["baseEndpoint takes host and port", Variable.baseEndpoint, "jaeger:4317", "http://jaeger:4317/v1/traces"],
     ["baseEndpoint refuses other schemes", Variable.baseEndpoint, "file:///tmp", undefined],
+    ["host takes a name", Variable.host, "jaeger-1.local", "jaeger-1.local"],
+    ["host takes an address", Variable.host, "[::1]", "[::1]"],
+    ["host refuses spaces", Variable.host, "a b", undefined],
+    ["host refuses a port", Variable.host, "a:4318", undefined],
+    ["host refuses credentials", Variable.host, "user:hunter2@a", undefined],
+    ["host refuses a path", Variable.host, "a/b", undefined],
     ["pairs decodes values", Variable.pairs, " a = b%20c , d=e=f,", { a: "b c", d: "e=f" }],
     ["pairs takes any name", Variable.pairs, "__proto__=a", Object.fromEntries([["__proto__", "a"]])],
     ["pairs refuses a pair without a name", Variable.pairs, "a=b,=c", undefined],
@@ -44,6 +50,19 @@ describe("parsers", () => {
       ]),
       [["api-key", '"<redacted>"', "a,b"]]
     )
+  })
+
+  it.each([
+    ["http://collector:4318/otlp/", "http://collector:4318/otlp/"],
+    ["grpc://user:hunter2@host", "grpc://<redacted>@host"],
+    ["user:hunter2@host:4318/a", "<redacted>@host:4318/a"],
+    ["http:\\\\user:hunter2@host", "<redacted>@host"],
+    ["http://user:hun/ter@2?#@host", "http://<redacted>@host"],
+    ["ftp://host/a?key=hunter2#b", "ftp://host/a?<redacted>"],
+    ["ftp://host/a#hunter2", "ftp://host/a#<redacted>"],
+    ["", ""]
+  ])("redactUrl() shows %j without its secrets", (text, expected) => {
+    assert.strictEqual(Variable.redactUrl(text), expected)
   })
 
   it("pairs reads what was written", () => {
