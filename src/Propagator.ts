@@ -177,7 +177,7 @@ export const inject = (carrier: { readonly [name: string]: string } = {}): Effec
  * baggage is the carrier's.
  *
  * **Details**: without a valid parent in the carrier the effect keeps the parent that it has, and likewise its baggage.
- * Never fails of itself.
+ * The carrier is read once, here and now, so pairs that come once (`map.entries()`) do. Never fails of itself.
  *
  * @example
  * ```ts
@@ -191,25 +191,24 @@ export const inject = (carrier: { readonly [name: string]: string } = {}): Effec
  *
  * @since 0.1.0
  */
-export const withRemoteParent =
-  (carrier: Carrier) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const withRemoteParent = (carrier: Carrier) => {
+  const get = valuesOf(carrier)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(CurrentPropagator, (propagator) => {
-      const { baggage, context } = propagator.extract((name) => valuesOf(carrier, name))
+      const { baggage, context } = propagator.extract(get)
       const continued =
         baggage === undefined ? effect : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage)
       return context === undefined
         ? continued
         : Effect.provideService(continued, Tracer.ParentSpan, TraceContext.toExternalSpan(context))
     })
+}
 
-const valuesOf = (carrier: Carrier, name: string): ReadonlyArray<string> => {
-  const pairs = Symbol.iterator in carrier ? [...carrier] : Object.entries(carrier)
-  return (
-    pairs
-      .filter(([key]) => key.toLowerCase() === name)
-      .flatMap(([, value]) => value)
-      // Carriers come from outside: a message's header may be anything, whatever its type says.
-      .filter((value) => typeof value === "string")
+const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
+  // Carriers come from outside: a message's header may be anything, whatever its type says.
+  const pairs = Map.groupBy(Symbol.iterator in carrier ? carrier : Object.entries(carrier), ([name]) =>
+    typeof name === "string" ? name.toLowerCase() : undefined
   )
+  return (name) =>
+    (pairs.get(name.toLowerCase()) ?? []).flatMap(([, value]) => value).filter((value) => typeof value === "string")
 }

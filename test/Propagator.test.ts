@@ -114,6 +114,11 @@ describe("withRemoteParent", () => {
     ],
     ["a Map", new Map(Object.entries(allHeaders))],
     ["a Fetch Headers", new Headers(allHeaders)],
+    ["pairs that come once", new Map(Object.entries(allHeaders)).entries()],
+    [
+      "pairs of which some are no text",
+      [...Object.entries(allHeaders), [7, "a"], ["tracestate", 7]] as unknown as Propagator.Carrier
+    ],
     ["pairs", [...Object.entries({ ...allHeaders, tracestate: "a=1" }), ["tracestate", "b=2"]]]
   ])("withRemoteParent() continues the trace of %s", ([, carrier]) =>
     Effect.gen(function* () {
@@ -138,12 +143,22 @@ describe("withRemoteParent", () => {
         ["traceparent", traceparent]
       ])
     ],
-    ["not text", { traceparent: undefined, baggage: 7 as unknown as string }]
+    ["not text", { traceparent: undefined, tracestate: null, baggage: [7, {}] } as unknown as Propagator.Carrier]
   ])("withRemoteParent() leaves the effect alone where the carrier is %s", ([, carrier]) =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* continued(carrier), nothing)
       const local = { context, baggage: userAlice }
       assert.deepStrictEqual(yield* continued(carrier).pipe(Propagator.withRemoteParent(allHeaders)), local)
+    })
+  )
+
+  it.effect("withRemoteParent() continues the trace each time the effect runs, of pairs that come once", () =>
+    Effect.gen(function* () {
+      const program = continued(new Map(Object.entries(allHeaders)).entries())
+      assert.deepStrictEqual(yield* Effect.all([program, program]), [
+        { context, baggage: userAlice },
+        { context, baggage: userAlice }
+      ])
     })
   )
 
