@@ -54,19 +54,22 @@ export interface Options {
 
 type Load = () => Promise<{ readonly OTLPTraceExporter: new (options: object) => OpenTelemetry.SpanExporter }>
 
+// A bundler lets a package be missing only where its import is caught on the spot; `load` says which one it is.
+const rethrow = (cause: unknown): Promise<never> => Promise.reject(cause)
+
 // Loaded when asked for: gRPC alone takes longer to load than all the rest.
 const packages: Record<Protocol, { readonly name: string; readonly load: Load }> = {
   "http/json": {
     name: "@opentelemetry/exporter-trace-otlp-http",
-    load: () => import("@opentelemetry/exporter-trace-otlp-http")
+    load: () => import("@opentelemetry/exporter-trace-otlp-http").catch(rethrow)
   },
   "http/protobuf": {
     name: "@opentelemetry/exporter-trace-otlp-proto",
-    load: () => import("@opentelemetry/exporter-trace-otlp-proto")
+    load: () => import("@opentelemetry/exporter-trace-otlp-proto").catch(rethrow)
   },
   grpc: {
     name: "@opentelemetry/exporter-trace-otlp-grpc",
-    load: () => import("@opentelemetry/exporter-trace-otlp-grpc")
+    load: () => import("@opentelemetry/exporter-trace-otlp-grpc").catch(rethrow)
   }
 }
 
@@ -81,6 +84,9 @@ const packages: Record<Protocol, { readonly name: string; readonly load: Load }>
  * request: `--allow-env=GRPC_*,grpc_proxy,https_proxy,http_proxy,no_grpc_proxy,no_proxy`.
  *
  * **Fails with** `OtlpSetupError` when the URL is none, or when the package for the protocol is not installed.
+ *
+ * **Gotchas**: spans that a receiver rejects in an answer of partial success count as exported: the OpenTelemetry
+ * exporters do not tell of it.
  *
  * @example
  * ```ts
@@ -98,16 +104,21 @@ export const make = (options: Options = {}): Effect.Effect<Exporter.Exporter, Ot
     const asked = options.url ?? options.endpoint ?? "http://localhost:4318"
     const url = Variable.httpUrl(options.url ?? Variable.tracesUrl(asked) ?? "")
     if (url === undefined) {
-      return yield* new OtlpSetupError({ message: `Cannot export to "${asked}": it is no http:// or https:// URL` })
+      return yield* new OtlpSetupError({
+        message: `Cannot export to "${Variable.redactUrl(asked)}": it is no http:// or https:// URL`
+      })
     }
     const { OTLPTraceExporter, hint, protocol } = yield* choose(url, options.protocol)
+    const headers = headersOf(options)
     const exporter = yield* Effect.try({
       try: () =>
         withEnvironment(
-          variablesOf(options),
+          variablesOf(headers, options),
           () =>
             new OTLPTraceExporter({
               url: protocol === "grpc" ? url.origin : url.href,
+              // In a browser they find no variables. For gRPC these would have to be its own Metadata.
+              ...(protocol === "grpc" ? {} : { headers }),
               timeoutMillis: Math.max(Duration.toMillis(options.timeout ?? "10 seconds"), 1),
               compression: options.compression ?? "none"
             })
@@ -157,11 +168,15 @@ const withHint = (adapted: Exporter.Exporter, hint: string): Exporter.Exporter =
     )
 })
 
+const headersOf = ({ headers = {} }: Options): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value])
+  )
+
 // What the exporters take as variables alone: files for TLS and, for gRPC, headers, else wanted as an object of a
 // package that is not ours to import.
-const variablesOf = ({ headers = {}, tls = {} }: Options): Record<string, string> => ({
+const variablesOf = (headers: Readonly<Record<string, string>>, { tls = {} }: Options): Record<string, string> => ({
   OTEL_EXPORTER_OTLP_HEADERS: Object.entries(headers)
-    .map(([name, value]) => [name, Redacted.isRedacted(value) ? Redacted.value(value) : value] as const)
     .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
     .join(","),
   OTEL_EXPORTER_OTLP_CERTIFICATE: tls.certificate ?? "",
@@ -172,6 +187,8 @@ const variablesOf = ({ headers = {}, tls = {} }: Options): Record<string, string
 // The exporters read some fifteen variables when they are made. They would mix other headers into ours, and on Deno
 // reading what is not permitted throws. So while one is made, which is one synchronous step, they find what we set.
 const withEnvironment = <A>(variables: Readonly<Record<string, string>>, evaluate: () => A): A => {
+  const { process } = globalThis as { readonly process?: { env: Readonly<Record<string, string | undefined>> } }
+  if (process === undefined) return evaluate()
   const environment = process.env
   process.env = variables
   try {

@@ -166,31 +166,56 @@ describe("make", () => {
       }
     })
   )
+
+  it.effect("make() repeats no secret of a URL", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Otlp.make({ endpoint: "grpc://user:hunter2@host?key=hunter2" }))
+      assert.strictEqual(
+        error.message,
+        'Cannot export to "grpc://<redacted>@host?<redacted>": it is no http:// or https:// URL'
+      )
+    })
+  )
+
+  it.effect("make() works where there is no process, and gives headers there too", () =>
+    Effect.gen(function* () {
+      const made = yield* packages()
+      yield* Otlp.make()
+      vi.stubGlobal("process", undefined)
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllGlobals()))
+      yield* Otlp.make({ headers: { "api-key": Redacted.make("a=b; c,d") } })
+      assert.deepStrictEqual(made, [
+        ["http", "http://localhost:4318/v1/traces", {}],
+        ["http", "http://localhost:4318/v1/traces", { "api-key": "a=b; c,d" }]
+      ])
+    })
+  )
 })
 
-describe("make at port 4317", () => {
-  /** Stands for the packages of OpenTelemetry and keeps what they are asked for. */
-  const packages = (...missing: ReadonlyArray<string>) =>
-    Effect.gen(function* () {
-      const made: Array<readonly [name: string, url: string]> = []
-      for (const name of ["http", "proto", "grpc"]) {
-        vi.doMock(`@opentelemetry/exporter-trace-otlp-${name}`, () => {
-          if (missing.includes(name)) throw new Error("not installed")
-          return {
-            OTLPTraceExporter: class {
-              constructor(options: { readonly url: string }) {
-                made.push([name, options.url])
-              }
-              export(_: unknown, done: (result: object) => void) {
-                done({ code: 1, error: new Error("reset") })
-              }
+/** Stands for the packages of OpenTelemetry and keeps what they are asked for. */
+const packages = (...missing: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const made: Array<readonly [name: string, url: string, headers?: object]> = []
+    for (const name of ["http", "proto", "grpc"]) {
+      vi.doMock(`@opentelemetry/exporter-trace-otlp-${name}`, () => {
+        if (missing.includes(name)) throw new Error("not installed")
+        return {
+          OTLPTraceExporter: class {
+            constructor({ headers, url }: { readonly url: string; readonly headers?: object }) {
+              made.push(headers === undefined ? [name, url] : [name, url, headers])
+            }
+            export(_: unknown, done: (result: object) => void) {
+              done({ code: 1, error: new Error("reset") })
             }
           }
-        })
-        yield* Effect.addFinalizer(() => Effect.sync(() => vi.doUnmock(`@opentelemetry/exporter-trace-otlp-${name}`)))
-      }
-      return made
-    })
+        }
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.doUnmock(`@opentelemetry/exporter-trace-otlp-${name}`)))
+    }
+    return made
+  })
+
+describe("make at port 4317", () => {
   const endpoint = "http://collector:4317"
   const install =
     "package @opentelemetry/exporter-trace-otlp-grpc is missing: run `npm install @opentelemetry/exporter-trace-otlp-grpc`"
@@ -207,7 +232,7 @@ describe("make at port 4317", () => {
     Effect.gen(function* () {
       const made = yield* packages("grpc")
       const { texts } = yield* warnings(Otlp.make({ endpoint }))
-      assert.deepStrictEqual(made, [["http", "http://collector:4318/v1/traces"]])
+      assert.deepStrictEqual(made, [["http", "http://collector:4318/v1/traces", {}]])
       assert.deepStrictEqual(texts, [
         "Warn: handspan: port 4317 of collector is OTLP's port for gRPC, so spans go to port 4318 by http/json. " +
           `For gRPC: Cannot export by grpc: ${install}`
@@ -222,7 +247,7 @@ describe("make at port 4317", () => {
       const hint =
         "port 4317 of collector is OTLP's port for gRPC, but the protocol is http/protobuf: use port 4318, " +
         "or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
-      assert.deepStrictEqual(made, [["proto", "http://collector:4317/v1/traces"]])
+      assert.deepStrictEqual(made, [["proto", "http://collector:4317/v1/traces", {}]])
       assert.deepStrictEqual(texts, [`Warn: handspan: ${hint}`])
       const error = yield* Effect.flip(value.export([span]))
       assert.strictEqual(error.message, `Cannot export a batch of 1: reset; ${hint}`)
