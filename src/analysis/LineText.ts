@@ -12,7 +12,9 @@ import * as Printable from "./Printable.ts"
  * Writes a span as one readable line of a log: `<time> <mark> <name> duration=… trace_id=… span_id=… key=value …`.
  *
  * **Details**: the time is when the span ended, in UTC. What follows the name is logfmt: values with spaces, quotes or
- * `=` stand in double quotes; the duration is written as Go writes it, such as `12.1ms`.
+ * `=` stand in double quotes; the duration is one that Go's `time.ParseDuration` reads, such as `12.1ms`, `2m05s` or
+ * `0ms`. Attributes of the names `duration`, `trace_id` and `span_id` are left out, and so is `error` on a span that
+ * failed with a message.
  *
  * @since 0.1.0
  */
@@ -20,13 +22,20 @@ export const readable = (span: SpanRecord, colors: Printable.Palette = Printable
   const how = Printable.outcome(span)
   const error: Attributes =
     span.status.code === "error" && span.status.message !== "" ? { error: span.status.message } : {}
-  const ids = { trace_id: span.traceId, span_id: span.spanId }
+  const own = {
+    duration: Printable.duration(durationNanos(span)).replaceAll(" ", ""),
+    trace_id: span.traceId,
+    span_id: span.spanId,
+    ...error
+  }
+  // Twice: at the start for the order, at the end so that no attribute stands in for one of them.
+  const { duration, ...rest } = { ...own, ...span.attributes, ...own }
   return [
     colors.dim(isoTime(span.endTimeUnixNano)),
     Printable.paintOutcome(colors, how, Printable.mark[how]),
     colors.bold(Printable.safe(span.name)),
-    `duration=${Printable.duration(durationNanos(span)).replaceAll(" ", "")}`,
-    colors.dim(fields({ ...ids, ...error, ...span.attributes }))
+    fields({ duration }),
+    colors.dim(fields(rest))
   ].join(" ")
 }
 

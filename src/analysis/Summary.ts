@@ -191,7 +191,7 @@ export const render = (
       ...(failed ? [row.errors === 0 ? "" : String(row.errors)] : [])
     ])
   ]
-  const columns = table[0]!.map((_, column) => Math.max(...table.map((cells) => Printable.width(cells[column]!))))
+  const columns = table[0]!.map((_, column) => Printable.widest(table.map((cells) => cells[column]!)))
   const lines = table.map((cells) =>
     cells
       .map((cell, column) => Printable.pad(cell, columns[column]!, column < 2 ? "right" : "left"))

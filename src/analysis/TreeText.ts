@@ -5,7 +5,7 @@
  */
 import { EventName, handoffSpanName, Key, pipelineSpanName } from "../Conventions.ts"
 import { otherError } from "../SpanEnd.ts"
-import type { Attributes, SpanEvent, SpanLink, SpanRecord } from "../SpanRecord.ts"
+import type { Attributes, AttributeValue, SpanEvent, SpanLink, SpanRecord } from "../SpanRecord.ts"
 import { durationNanos } from "../SpanRecord.ts"
 import * as TraceTree from "../TraceTree.ts"
 import * as LineText from "./LineText.ts"
@@ -41,7 +41,8 @@ const maxLinks = 4
  *
  * **Details**: children stand in order of start. `✓` ended well, `✗` failed, `⏹` was interrupted, `·` does not say.
  * `⇠` names the spans that a span links to, `↻` an attempt that failed and was made again, `•` another event with its
- * time after the span's start. A root that has a parent elsewhere says so. Never fails.
+ * time after the span's start; if it is a log, its level is told unless it is INFO. A root that has a parent elsewhere
+ * says so. Never fails.
  *
  * @example
  * ```ts
@@ -153,7 +154,7 @@ const layOut = (trace: TraceTree.Trace, similar: number): ReadonlyArray<Line> =>
         entry.depth < maxDepth || entry.children.length === 0
           ? fold(entry.children, similar, facts)
           : [{ deeper: (facts.get(entry)?.size ?? 1) - 1 }]
-      waiting.push(...placesOf(children, place))
+      for (const child of placesOf(children, place)) waiting.push(child)
     }
   }
   return lines
@@ -299,9 +300,14 @@ const eventNote = (event: SpanEvent, span: SpanRecord): Detail => {
   }
   const after = event.timeUnixNano - span.startTimeUnixNano
   const offset = after < 0n ? "" : `+${Printable.duration(after)}  `
-  const text = `• ${Printable.safe(name)}  ${offset}${LineText.fields(attributes)}`
+  const told = Object.entries(attributes).filter(([key, value]) => !isUsualOfLogs(key, value))
+  const text = `• ${Printable.safe(name)}  ${offset}${LineText.fields(Object.fromEntries(told))}`
   return { text: Printable.truncate(text.trimEnd(), maxTextColumns), paint: "dim" }
 }
+
+// Effect puts both on each log that it makes an event of; a fiber's number says nothing to a reader.
+const isUsualOfLogs = (key: string, value: AttributeValue): boolean =>
+  key === "effect.fiberId" || (key === "effect.logLevel" && value === "INFO")
 
 /** The prefix of our own names is the same everywhere, so the eye may pass over it. */
 const paintName = (name: string, colors: Printable.Palette): string => {

@@ -32,6 +32,20 @@ describe("readable", () => {
     )
   })
 
+  it("lets no attribute stand in for what it tells of the span", () => {
+    const attributes = { trace_id: "a", duration: "b", span_id: "c", error: "d", agent: "e" }
+    expect(LineText.readable({ ...failed, attributes })).toBe(
+      "2026-11-21T06:12:12.532Z ✗ agent.invoke duration=12.5s trace_id=4bf92f3577b34da6a3ce929d0e0e4736 " +
+        'span_id=0000000000def456 error="no \\"answer\\"" agent=e'
+    )
+  })
+
+  it("writes long and empty durations without a space", () => {
+    const durationOf = (micros: number) =>
+      / duration=(\S+) /.exec(LineText.readable(Traces.span("s", 1, undefined, [0, micros])))?.[1]
+    expect([0, 12_100, 125_000_000].map(durationOf)).toEqual(["0ms", "12.1ms", "2m05s"])
+  })
+
   it("paints on request", () => {
     const painted = LineText.readable(Traces.span("s", 1, undefined, [0, 1]), Printable.palette(true))
     expect(painted.replaceAll("\u001b[", "^")).toMatchInlineSnapshot(

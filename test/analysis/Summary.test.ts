@@ -121,6 +121,11 @@ describe("render", () => {
     `)
   })
 
+  it("writes 200,000 components", () => {
+    const spans = Array.from({ length: 200_000 }, (_, n) => Traces.span(`step ${n}`, n + 1, undefined, [0, 1]))
+    expect(Summary.render(make(spans)).split("\n").length).toBe(200_002)
+  })
+
   it("writes several traces, long and hostile names, and nothing at all", () => {
     const names = ["\u001b[31m", "n".repeat(60), "翻訳"]
     const spans = names.map((name, n) =>

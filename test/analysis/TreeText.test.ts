@@ -145,6 +145,26 @@ describe("render", () => {
     `)
   })
 
+  it("tells of a log what matters to a reader", () => {
+    const log = (message: string, level: string) =>
+      Traces.event(message, 1, { user: "ada", "effect.fiberId": 7, "effect.logLevel": level })
+    expect(
+      render([Traces.span("chat", 1, undefined, [0, 10], { events: [log("asked", "INFO"), log("slow", "WARN")] })])
+    ).toMatchInlineSnapshot(`
+      "
+      trace 4bf92f3577b34da6a3ce929d0e0e4736 · 1 span
+      chat  10.0 µs ✓
+         • asked  +1.00 µs  user=ada
+         • slow  +1.00 µs  user=ada effect.logLevel=WARN"
+    `)
+  })
+
+  it("draws 200,000 siblings of different names", () => {
+    const siblings = range(200_000).map((n) => Traces.span(`step ${n}`, n + 2, 1, [0, 1]))
+    const lines = render([Traces.span("root", 1, undefined, [0, 1]), ...siblings]).split("\n")
+    expect([lines.length, lines.at(-1)]).toEqual([200_003, "└─ step 199999  1.00 µs ✓"])
+  })
+
   it("bounds events and depth", () => {
     const events = range(9).map((n) => Traces.event(`tick ${n}`, n))
     expect(
