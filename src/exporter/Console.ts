@@ -128,56 +128,78 @@ const maxRemembered = 10_000
  * for, because there is none, it is in another process, or it was printed before.
  */
 const assemble = () => {
-  // Both by trace id; the trace that came first stands first.
-  const waiting = new Map<string, Set<SpanRecord>>()
-  const printed = new Map<string, Set<string>>()
+  const waiting = hold<SpanRecord>()
+  const printed = hold<string>()
 
   const isTop = (span: SpanRecord): boolean =>
-    span.parentSpanId === undefined || span.parentIsRemote || printed.get(span.traceId)?.has(span.parentSpanId) === true
+    span.parentSpanId === undefined || span.parentIsRemote || printed.of(span.traceId)?.has(span.parentSpanId) === true
 
   const release = (traceId: string, spans: ReadonlyArray<SpanRecord>): void => {
-    for (const span of spans) waiting.get(traceId)?.delete(span)
-    if (waiting.get(traceId)?.size === 0) waiting.delete(traceId)
-    printed.set(traceId, new Set([...(printed.get(traceId) ?? []), ...spans.map((span) => span.spanId)]))
-    for (const forgotten of oldestBeyond(maxRemembered, printed)) printed.delete(forgotten)
+    for (const span of spans) {
+      waiting.remove(traceId, span)
+      printed.add(traceId, span.spanId)
+    }
+    for (const forgotten of printed.oldestBeyond(maxRemembered)) printed.removeAll(forgotten)
   }
 
   const takeWhole = (traceId: string): Piece => {
-    const [trace] = TraceTree.fromSpans([...(waiting.get(traceId) ?? [])])
+    const [trace] = TraceTree.fromSpans([...(waiting.of(traceId) ?? [])])
     const tops = trace?.roots.filter((root) => isTop(root.span)) ?? []
     const spans = Array.from(TraceTree.walk(tops), (node) => node.span)
-    const note = printed.has(traceId) ? "continued" : undefined
+    const note = printed.of(traceId) === undefined ? undefined : "continued"
     release(traceId, spans)
     return { spans, note }
   }
 
   const takeIncomplete = (traceId: string): Piece => {
-    const spans = [...(waiting.get(traceId) ?? [])]
+    const spans = [...(waiting.of(traceId) ?? [])]
     release(traceId, spans)
     return { spans, note: "incomplete" }
   }
 
   return {
     take: (spans: ReadonlyArray<SpanRecord>): ReadonlyArray<Piece> => {
-      for (const span of spans) waiting.set(span.traceId, (waiting.get(span.traceId) ?? new Set()).add(span))
+      for (const span of spans) waiting.add(span.traceId, span)
       // What waits can become whole only by a new top, so a long trace is not made into a tree at every batch.
       const whole = new Set(spans.filter(isTop).map((span) => span.traceId))
       const pieces = Array.from(whole, takeWhole)
-      return [...pieces, ...oldestBeyond(maxWaiting, waiting).map(takeIncomplete)]
+      return [...pieces, ...waiting.oldestBeyond(maxWaiting).map(takeIncomplete)]
     },
-    takeRest: (): ReadonlyArray<Piece> => Array.from(waiting.keys(), takeIncomplete)
+    takeRest: (): ReadonlyArray<Piece> => waiting.oldestBeyond(0).map(takeIncomplete)
   }
 }
 
-/** The traces that have to go, oldest first, so that no more than so many spans are held. */
-const oldestBeyond = (max: number, held: ReadonlyMap<string, ReadonlySet<unknown>>): ReadonlyArray<string> => {
+/** Things of traces by trace id, the trace that came first first, and how many there are of all traces. */
+const hold = <A>() => {
+  const held = new Map<string, Set<A>>()
   let count = 0
-  for (const spans of held.values()) count += spans.size
-  const traceIds: Array<string> = []
-  for (const [traceId, spans] of held) {
-    if (count <= max) break
-    traceIds.push(traceId)
-    count -= spans.size
+  return {
+    of: (traceId: string): ReadonlySet<A> | undefined => held.get(traceId),
+    add: (traceId: string, item: A): void => {
+      const items = held.get(traceId) ?? new Set()
+      count -= items.size
+      held.set(traceId, items.add(item))
+      count += items.size
+    },
+    remove: (traceId: string, item: A): void => {
+      const items = held.get(traceId)
+      if (items?.delete(item) === true) count--
+      if (items?.size === 0) held.delete(traceId)
+    },
+    removeAll: (traceId: string): void => {
+      count -= held.get(traceId)?.size ?? 0
+      held.delete(traceId)
+    },
+    /** The traces that came first, as many as have to go so that no more than a number of things are left. */
+    oldestBeyond: (max: number): ReadonlyArray<string> => {
+      const traceIds: Array<string> = []
+      let left = count
+      for (const [traceId, items] of held) {
+        if (left <= max) break
+        traceIds.push(traceId)
+        left -= items.size
+      }
+      return traceIds
+    }
   }
-  return traceIds
 }

@@ -169,6 +169,15 @@ describe("make", () => {
     })
   )
 
+  it.effect("forgets the oldest trace when too many spans are printed", () =>
+    Effect.gen(function* () {
+      const roots = Array.from({ length: 10_001 }, (_, n) => ({ ...root, traceId: String(n).padStart(32, "f") }))
+      const late = roots.slice(0, 2).map(({ traceId }) => ({ ...child, traceId }))
+      const { stdout } = yield* printed({ format: "json" }, [roots, late])
+      expect(stdout.slice(10_001).map(names)).toEqual([["child"]])
+    })
+  )
+
   it.effect("prints lines as spans come, a batch in one call", () =>
     Effect.gen(function* () {
       const batch = [grandchild, Traces.photoAgency[7]!]
