@@ -14,6 +14,7 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import type * as Tracer from "effect/Tracer"
+import * as Printable from "./analysis/Printable.ts"
 import { Key } from "./Conventions.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -60,8 +61,8 @@ const agentOf = (span: Tracer.AnySpan): string | undefined => {
  *
  * @since 0.1.0
  */
-export const annotated = <Message, Output>(logger: Logger.Logger<Message, Output>): Logger.Logger<Message, Output> =>
-  Logger.make((options) => {
+export const annotated = <Message, Output>(logger: Logger.Logger<Message, Output>): Logger.Logger<Message, Output> => {
+  const tied = Logger.make<Message, Output>((options) => {
     const correlation = ofFiber(options.fiber)
     if (correlation === undefined) return logger.log(options)
     // Loggers read annotations from the fiber; this one differs from the real fiber in those alone.
@@ -69,6 +70,17 @@ export const annotated = <Message, Output>(logger: Logger.Logger<Message, Output
     const context = Context.add(options.fiber.context, References.CurrentLogAnnotations, annotations)
     return logger.log({ ...options, fiber: Object.create(options.fiber, { context: { value: context } }) })
   })
+  if (consoleLoggers.has(logger)) consoleLoggers.add(tied)
+  return tied
+}
+
+/** What `layerJson` takes the place of, which are Effect's own loggers to the console and what came of them here. */
+const consoleLoggers = new WeakSet<object>([
+  Logger.defaultLogger,
+  Logger.consoleJson,
+  Logger.consoleLogFmt,
+  Logger.consoleStructured
+])
 
 /**
  * Ties the logs of all loggers that are in place where the Layer is built.
@@ -80,28 +92,37 @@ export const annotated = <Message, Output>(logger: Logger.Logger<Message, Output
  */
 export const layer: Layer.Layer<never> = Layer.effect(
   Logger.CurrentLoggers,
-  Effect.withFiber((fiber) => Effect.succeed(mapLoggers(fiber, annotated)))
+  Effect.withFiber((fiber) => Effect.succeed(tiedLoggers(fiber)))
 )
 
 /**
- * Logs one JSON record a line, in place of the console loggers: in a span exactly the keys `event`, `trace_id`,
+ * Logs one JSON record a line, in place of Effect's console loggers: in a span exactly the keys `event`, `trace_id`,
  * `span_id`, `service`, `environment` and `timestamp` (ISO 8601, UTC); outside of spans the two ids are left out.
  *
- * **Details**: an event that is not text is written as JSON; a cause follows its event on lines of its own. Effect's
- * logs as span events stay.
+ * **Details**: an event that is not text is written as JSON; a cause follows its event on lines of its own. Other
+ * loggers, such as one to a file, stay and are tied as by `layer`; Effect's logs as span events stay as they are.
+ *
+ * **Gotchas**: Effect's console loggers are `Logger.defaultLogger`, `consoleJson`, `consoleLogFmt` and
+ * `consoleStructured`. What `Logger.consolePretty()` makes cannot be told from a logger of one's own, so it stays.
  *
  * @since 0.1.0
  */
 export const layerJson = (options: { readonly service: string; readonly environment: string }): Layer.Layer<never> => {
   const json = Logger.withConsoleLog(jsonRecord(options))
+  consoleLoggers.add(json)
   return Layer.effect(
     Logger.CurrentLoggers,
-    Effect.withFiber((fiber) => Effect.succeed(mapLoggers(fiber, () => json)))
+    Effect.withFiber((fiber) => {
+      const others = Array.from(tiedLoggers(fiber)).filter((logger) => !consoleLoggers.has(logger))
+      return Effect.succeed(new Set([...others, json]))
+    })
   )
 }
 
 /**
  * Formats a log as the JSON record of `layerJson`, for a logger of one's own such as one that writes a file.
+ *
+ * **Details**: what a terminal could obey is written as JSON escapes, so it is still the same record.
  *
  * @since 0.1.0
  */
@@ -115,20 +136,20 @@ export const jsonRecord = (options: {
     )
     if (cause.reasons.length > 0) parts.push(`\n${Cause.pretty(cause)}`)
     const correlation = ofFiber(fiber)
-    return JSON.stringify({
+    const record = {
       event: parts.join(" "),
       ...(correlation === undefined ? undefined : { trace_id: correlation.trace_id, span_id: correlation.span_id }),
       service: options.service,
       environment: options.environment,
       timestamp: date.toISOString()
-    })
+    }
+    return Printable.safe(JSON.stringify(record))
   })
 
-/** Replaces every logger but the one that writes logs as span events, which needs no ids: it is on the span. */
-const mapLoggers = (
-  fiber: Fiber.Fiber<unknown, unknown>,
-  f: (logger: Logger.Logger<unknown, any>) => Logger.Logger<unknown, any>
-): ReadonlySet<Logger.Logger<unknown, any>> =>
+/** Every logger tied, but for the one that writes logs as span events, which needs no ids: it is on the span. */
+const tiedLoggers = (fiber: Fiber.Fiber<unknown, unknown>): ReadonlySet<Logger.Logger<unknown, any>> =>
   new Set(
-    Array.from(fiber.getRef(Logger.CurrentLoggers), (logger) => (logger === Logger.tracerLogger ? logger : f(logger)))
+    Array.from(fiber.getRef(Logger.CurrentLoggers), (logger) =>
+      logger === Logger.tracerLogger ? logger : annotated(logger)
+    )
   )

@@ -3,6 +3,7 @@ import { Cause, Console, Effect, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
 import * as Correlation from "../src/Correlation.ts"
+import type { SpanRecord } from "../src/SpanRecord.ts"
 import { recorded } from "./recorded.ts"
 
 const ids = { trace_id: "00000000000000000000000000000001", span_id: "0000000000000001" }
@@ -99,6 +100,52 @@ describe("Correlation.layerJson", () => {
         ]
       )
       assert.isTrue(written.every((line) => !line.includes("\n")))
+    })
+  )
+
+  it.effect("takes the place of Effect's console loggers alone, and is there once", () =>
+    Effect.gen(function* () {
+      const { logger, logs } = structured()
+      const json = Correlation.layerJson({ service: "s", environment: "e" })
+      const consoles = [Logger.defaultLogger, Logger.consoleJson, Logger.consoleLogFmt, Logger.consoleStructured]
+      for (const below of [
+        Logger.layer([...consoles, logger, Logger.tracerLogger]),
+        Logger.layer([logger, Logger.tracerLogger]),
+        Layer.provideMerge(Correlation.layer, Logger.layer([Logger.defaultLogger, logger, Logger.tracerLogger])),
+        Layer.provideMerge(
+          Correlation.layerJson({ service: "outer", environment: "e" }),
+          Logger.layer([logger, Logger.tracerLogger])
+        )
+      ]) {
+        logs.length = 0
+        let spans: ReadonlyArray<SpanRecord> = []
+        const program = Effect.withSpan(Effect.log("hello"), "span")
+        const written = yield* lines(
+          Effect.map(recorded(program), (done) => {
+            spans = done.spans
+          }).pipe(Effect.provide(Layer.provideMerge(json, below)))
+        )
+        assert.deepStrictEqual(
+          written.map((line) => [JSON.parse(line).event, JSON.parse(line).service]),
+          [["hello", "s"]]
+        )
+        assert.deepStrictEqual(logs, [{ message: "hello", annotations: ids }])
+        assert.deepStrictEqual(
+          spans[0]?.events.map((event) => [event.name, Object.keys(event.attributes)]),
+          [["hello", ["effect.fiberId", "effect.logLevel"]]]
+        )
+      }
+    })
+  )
+
+  it.effect("escapes what a terminal could obey, so that the line is still the same JSON", () =>
+    Effect.gen(function* () {
+      const hostile = "\u009b2J\u202eevil\u2066\u007f\u001b[31m"
+      const [line = ""] = yield* lines(
+        Effect.log(hostile).pipe(Effect.provide(Correlation.layerJson({ service: "s", environment: "e" })))
+      )
+      assert.notMatch(line, /[\p{Cc}\p{Cf}]/u)
+      assert.strictEqual(JSON.parse(line).event, hostile)
     })
   )
 
