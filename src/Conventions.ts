@@ -115,6 +115,14 @@ export const pipelineSpanName = (pipeline: string): string => `pipeline.${pipeli
 export const handoffSpanName = (agent: string): string => `agent_handoff.${agent}`
 
 /**
+ * The agent that a handoff's span is named for, `undefined` for the name of any other span.
+ *
+ * @since 0.1.0
+ */
+export const agentOfHandoffSpan = (spanName: string): string | undefined =>
+  spanName.startsWith(handoffSpanName("")) ? spanName.slice(handoffSpanName("").length) : undefined
+
+/**
  * The name of the span over a tool call.
  *
  * @since 0.1.0

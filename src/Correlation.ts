@@ -1,10 +1,11 @@
 /**
  * Ties logs to traces: every log inside of a span tells `trace_id`, `span_id` and `agent`, in whatever format the
- * program logs, or as one JSON record a line. Logs as events of spans are Effect's own and go on as they are.
+ * program logs, or as one JSON record a line. Logs are events of their spans as well.
  *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -15,7 +16,8 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import type * as Tracer from "effect/Tracer"
 import * as Printable from "./analysis/Printable.ts"
-import { Key } from "./Conventions.ts"
+import { agentOfHandoffSpan, Key } from "./Conventions.ts"
+import * as SpanEnd from "./SpanEnd.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -44,11 +46,11 @@ export const ofFiber = (fiber: Fiber.Fiber<unknown, unknown>): Correlation | und
   return agent === undefined ? ids : { ...ids, agent }
 }
 
-/** The agent of the nearest handoff around a span. */
+/** The agent of the nearest handoff around a span, by name where the span is not recorded and has no attributes. */
 const agentOf = (span: Tracer.AnySpan): string | undefined => {
   let around: Tracer.AnySpan | undefined = span
   while (around?._tag === "Span") {
-    const agent = around.attributes.get(Key.agent)
+    const agent = around.attributes.get(Key.agent) ?? agentOfHandoffSpan(around.name)
     if (typeof agent === "string") return agent
     around = Option.getOrUndefined(around.parent)
   }
@@ -100,7 +102,7 @@ export const layer: Layer.Layer<never> = Layer.effect(
  * `span_id`, `service`, `environment` and `timestamp` (ISO 8601, UTC); outside of spans the two ids are left out.
  *
  * **Details**: an event that is not text is written as JSON; a cause follows its event on lines of its own. Other
- * loggers, such as one to a file, stay and are tied as by `layer`; Effect's logs as span events stay as they are.
+ * loggers, such as one to a file, stay and are tied as by `layer`; logs stay events of their spans.
  *
  * **Gotchas**: Effect's console loggers are `Logger.defaultLogger`, `consoleJson`, `consoleLogFmt` and
  * `consoleStructured`. What `Logger.consolePretty()` makes cannot be told from a logger of one's own, so it stays.
@@ -131,13 +133,10 @@ export const jsonRecord = (options: {
   readonly environment: string
 }): Logger.Logger<unknown, string> =>
   Logger.make(({ cause, date, fiber, message }) => {
-    const parts = (Array.isArray(message) ? message : [message]).map((part) =>
-      typeof part === "string" ? part : Formatter.formatJson(part)
-    )
-    if (cause.reasons.length > 0) parts.push(`\n${Cause.pretty(cause)}`)
     const correlation = ofFiber(fiber)
+    const event = textOf(message)
     const record = {
-      event: parts.join(" "),
+      event: cause.reasons.length === 0 ? event : `${event}\n${causeText(cause)}`,
       ...(correlation === undefined ? undefined : { trace_id: correlation.trace_id, span_id: correlation.span_id }),
       service: options.service,
       environment: options.environment,
@@ -146,10 +145,41 @@ export const jsonRecord = (options: {
     return Printable.safe(JSON.stringify(record))
   })
 
+/**
+ * Writes logs as events of the span they are in, as Effect's own `Logger.tracerLogger` does, whose place it takes. Of a
+ * logged cause it writes what a span's own failure would say: error types and messages, and never an error's fields.
+ *
+ * @since 0.1.0
+ */
+export const spanEvents: Logger.Logger<unknown, void> = Logger.make(({ cause, fiber, logLevel, message }) => {
+  const span = fiber.cache.span
+  if (span?._tag !== "Span" || span.status._tag === "Ended") return
+  span.event(textOf(message), fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), {
+    ...fiber.getRef(References.CurrentLogAnnotations),
+    "effect.fiberId": fiber.id,
+    "effect.logLevel": logLevel.toUpperCase(),
+    ...(cause.reasons.length === 0 ? undefined : { "effect.cause": causeText(cause) })
+  })
+})
+
+const textOf = (message: unknown): string =>
+  (Array.isArray(message) ? message : [message])
+    .map((part) => (typeof part === "string" ? part : Formatter.formatJson(part)))
+    .join(" ")
+
+const causeText = (cause: Cause.Cause<unknown>): string =>
+  cause.reasons
+    .map((reason) => {
+      if (Cause.isInterruptReason(reason)) return "interrupted"
+      const { message, type } = SpanEnd.describe(Cause.isFailReason(reason) ? reason.error : reason.defect)
+      return type === SpanEnd.otherError || message.includes(type) ? message : `${type}: ${message}`
+    })
+    .join("\n")
+
 /** Every logger tied, but for the one that writes logs as span events, which needs no ids: it is on the span. */
 const tiedLoggers = (fiber: Fiber.Fiber<unknown, unknown>): ReadonlySet<Logger.Logger<unknown, any>> =>
   new Set(
     Array.from(fiber.getRef(Logger.CurrentLoggers), (logger) =>
-      logger === Logger.tracerLogger ? logger : annotated(logger)
+      logger === Logger.tracerLogger || logger === spanEvents ? spanEvents : annotated(logger)
     )
   )

@@ -113,6 +113,8 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
     let accepted = 0
     let exported = 0
     let closed = false
+    /** Why the batch under way was not taken when it was tried last. */
+    let lastFailure = ""
     const dropped: Record<DropReason, number> = { queue_full: 0, refused: 0, retries_exhausted: 0, shutdown: 0 }
     const told: Record<DropReason, number> = { ...dropped }
     const causes: Record<DropReason, string> = {
@@ -178,19 +180,24 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
           : Effect.fail(refusal("export gave no Effect", batch.length))
       }).pipe(
         Effect.catchCause((cause) => {
-          const error = Cause.squash(cause)
-          return Effect.fail(
-            error instanceof ExportError ? error : refusal(SpanEnd.describe(error).message, batch.length)
-          )
+          const squashed = Cause.squash(cause)
+          const error =
+            squashed instanceof ExportError ? squashed : refusal(SpanEnd.describe(squashed).message, batch.length)
+          lastFailure = error.message
+          return Effect.fail(error)
         })
       )
 
     const sendBatch = Effect.suspend(() =>
       Effect.match(Effect.retry(send(takeBatch()), retrySchedule(closing.await)), {
-        onSuccess: () => settle(0, "refused"),
+        onSuccess: () => {
+          lastFailure = ""
+          settle(0, "refused")
+        },
         onFailure: ({ message, refused, retryable }) => {
           const reason = retryable ? "retries_exhausted" : "refused"
           causes[reason] = message
+          lastFailure = ""
           settle(refused, reason)
         }
       })
@@ -265,6 +272,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         closed = true
         // Not waited for: an exporter that cannot be interrupted must not hold the program.
         worker.interruptUnsafe()
+        if (lastFailure !== "") causes.shutdown += `; ${lastFailure}`
         drop("shutdown", queued() + inFlight)
         inFlight = 0
         queue = []

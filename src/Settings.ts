@@ -106,7 +106,7 @@ export const table = {
   ),
   exporters: row<ReadonlyArray<ExporterName>>(
     "Where spans go, one or several with commas between. `jaeger` means OTLP to Jaeger's host. Unset: otlp where " +
-      "an OTLP endpoint or an environment other than development is set, else console.",
+      "an OTLP endpoint or the environment `production` or `staging` is set, else console.",
     ["console"],
     exporterList,
     "HANDSPAN_EXPORTER",
@@ -314,8 +314,8 @@ const resolve = <A>(
  *
  * **Details**: code counts more than `HANDSPAN_*`, these more than `OTEL_*`, these more than the other names: `table`
  * has them in order. A variable that another one outweighs is not looked at. Texts are trimmed, an empty one counts as
- * unset. Where nobody names an exporter it is `otlp` if an OTLP endpoint is set, or an environment other than
- * `development`: a deployed service has a collector near it, while a person at a terminal wants to see something.
+ * unset. Where nobody names an exporter it is `otlp` if an OTLP endpoint is set, or the environment to `production` or
+ * `staging`: a deployed service has a collector near it, while a person at a terminal wants to see something.
  *
  * **Fails with** `SettingsError` when values are not allowed; it names all of them.
  *
@@ -337,6 +337,8 @@ export const fromRecord = (
 ): Result.Result<Settings, SettingsError> =>
   fromReader((name) => (Object.hasOwn(record, name) ? record[name] : undefined), code)
 
+const deployedEnvironments = new Set(["production", "staging"])
+
 const fromReader = (
   read: (name: string) => string | undefined,
   code: Partial<Values>
@@ -357,7 +359,8 @@ const fromReader = (
 
   const { environment, jaegerHost, jaegerPort } = settings
   const deployed =
-    otlpEndpoint.source !== "default" || (environment.source !== "default" && environment.value !== "development")
+    otlpEndpoint.source !== "default" ||
+    (environment.source !== "default" && deployedEnvironments.has(environment.value.toLowerCase()))
   const variable = table.exporters.variables.find(({ name }) => name === exporters.source)
   const named = variable === undefined ? undefined : read(variable.name)?.toLowerCase()
   const jaeger = named?.includes("jaeger") === true && otlpEndpoint.source === "default"

@@ -10,7 +10,7 @@ export interface Request {
 }
 
 /** Opens a receiver that keeps what it gets and answers with one status, until the scope closes. */
-export const open = (status = 200, answer = "{}") =>
+export const open = (status = 200, answer: string | (() => string) = "{}") =>
   Effect.gen(function* () {
     const requests: Array<Request> = []
     const server = Http.createServer((request, response) => {
@@ -18,7 +18,9 @@ export const open = (status = 200, answer = "{}") =>
       request.on("data", (chunk: Buffer) => chunks.push(chunk))
       request.on("end", () => {
         requests.push({ path: request.url, headers: request.headers, body: Buffer.concat(chunks) })
-        response.writeHead(status, { "content-type": "application/json" }).end(answer)
+        response
+          .writeHead(status, { "content-type": "application/json" })
+          .end(typeof answer === "string" ? answer : answer())
       })
     })
     yield* Effect.acquireRelease(

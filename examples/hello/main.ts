@@ -1,5 +1,5 @@
 // Two agents, one pipeline, and a Layer that says where the spans go.
-// deno: --allow-env=ENABLE_TRACING,ENVIRONMENT,HANDSPAN_*,JAEGER_ENDPOINT,LOOM_TELEMETRY_AUTO,OTEL_*,OTLP_ENDPOINT,TRACING_* --allow-net=127.0.0.1,localhost
+// deno: --allow-env=ENABLE_TRACING,ENVIRONMENT,HANDSPAN_*,JAEGER_ENDPOINT,LOOM_TELEMETRY_AUTO,NO_COLOR,OTEL_*,OTLP_ENDPOINT,TRACING_* --allow-net=127.0.0.1,localhost
 import { Effect } from "effect"
 import { Agent, Pipeline, Tracing } from "handspan"
 

@@ -2,7 +2,7 @@
 //
 // Its plan goes to stdout, its trace to wherever the environment says: by default a tree on stderr. It reads the file
 // that it is told to; a collector, if there is one, is on this machine.
-// deno: --allow-read --allow-net=127.0.0.1,localhost --allow-env=ENABLE_TRACING,ENVIRONMENT,HANDSPAN_*,JAEGER_ENDPOINT,LOOM_TELEMETRY_AUTO,OTEL_*,OTLP_ENDPOINT,TRACING_*
+// deno: --allow-read --allow-net=127.0.0.1,localhost --allow-env=ENABLE_TRACING,ENVIRONMENT,HANDSPAN_*,JAEGER_ENDPOINT,LOOM_TELEMETRY_AUTO,NO_COLOR,OTEL_*,OTLP_ENDPOINT,TRACING_*
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, FileSystem, Logger } from "effect"

@@ -2,7 +2,7 @@
 //
 // Its report goes to stdout, its trace to wherever the environment says: by default a tree on stderr. It reads and
 // writes what it is told to; its document library, and a collector or a model if there are any, are on this machine.
-// deno: --allow-read --allow-write --allow-net=127.0.0.1,localhost --allow-env=ENABLE_TRACING,ENVIRONMENT,HANDSPAN_*,JAEGER_ENDPOINT,LOOM_TELEMETRY_AUTO,OTEL_*,OTLP_ENDPOINT,TRACING_*,OPENAI_*,WS_*
+// deno: --allow-read --allow-write --allow-net=127.0.0.1,localhost --allow-env=ENABLE_TRACING,ENVIRONMENT,HANDSPAN_*,JAEGER_ENDPOINT,LOOM_TELEMETRY_AUTO,NO_COLOR,OTEL_*,OTLP_ENDPOINT,TRACING_*,OPENAI_*,WS_*
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, FileSystem, Layer, Logger, Redacted } from "effect"

@@ -256,7 +256,7 @@ const detailsOf = (
     ...plain.map((text): Detail => ({ text, paint: "dim" })),
     ...(Printable.outcome(span) === "interrupted" ? [{ text: "interrupted", paint: "yellow" } as const] : []),
     ...(status.code === "error" ? [{ text: errorText(attributes, status.message), paint: "red" } as const] : []),
-    ...(span.links.length === 0 ? [] : [{ text: `⇠ ${linksText(span.links.map(labelOf))}`, paint: "cyan" } as const])
+    ...(span.links.length === 0 ? [] : [{ text: `⇠ ${linksText(span, labelOf)}`, paint: "cyan" } as const])
   ]
 }
 
@@ -274,13 +274,16 @@ const label = (span: SpanRecord): string => Printable.safe(String(span.attribute
 const linkLabel = (link: SpanLink, trace: TraceTree.Trace, labels: ReadonlyMap<string, string>): string =>
   link.traceId === trace.traceId ? (labels.get(link.spanId) ?? `span ${link.spanId}`) : `trace ${link.traceId}`
 
-const linksText = (labels: ReadonlyArray<string>): string => {
-  const distinct = Array.from(
-    Map.groupBy(labels, (text) => text),
-    ([text, same]) => (same.length === 1 ? text : `${text} ×${same.length}`)
+const linksText = (span: SpanRecord, labelOf: (link: SpanLink) => string): string => {
+  const distinct = Array.from(Map.groupBy(span.links, labelOf), ([text, same]) =>
+    same.length === 1 ? text : `${text} ×${same.length}`
   )
   const more = distinct.length - maxLinks
-  return [...distinct.slice(0, maxLinks), ...(more > 0 ? [`${more} more`] : [])].join(", ")
+  return [
+    ...distinct.slice(0, maxLinks),
+    ...(more > 0 ? [`${more} more`] : []),
+    ...(span.droppedLinksCount > 0 ? [`${span.droppedLinksCount} not kept`] : [])
+  ].join(", ")
 }
 
 const eventNotes = (span: SpanRecord): ReadonlyArray<Detail> => {

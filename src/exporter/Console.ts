@@ -50,8 +50,8 @@ export interface Options {
  * **Details**: `line`, `trace` and `continuum` print each span as it comes. `pretty` and `json` print a trace once its
  * root has ended; a root is also a span whose parent is in another process. Spans that come after that are printed, as
  * a continuation under the same trace id, once a span has ended whose parent was printed. On `flush` and `shutdown`
- * whatever still waits is printed as incomplete, and so is the oldest trace when more than 10,000 spans wait. Each text
- * is written in one call, so that lines never interleave with another writer's. What a terminal could obey in traced
+ * whatever still waits is printed as incomplete, and so is the oldest trace when more than 10,000 spans wait. Each text,
+ * a line or a tree, is written in one call, so that lines never interleave with another writer's. What a terminal could obey in traced
  * data is shown as escapes. Never fails.
  *
  * @example
@@ -88,7 +88,8 @@ export const make = (options: Options = {}): Exporter.Exporter => {
   return Exporter.make({
     name: "console",
     batchDelay: 0,
-    export: (spans) => Effect.suspend(() => print(spans.map(lineOf).join("\n")))
+    // A call for each line: what is longer than a pipe's buffer may be cut in two by another process that writes there.
+    export: (spans) => Effect.forEach(spans, (span) => print(lineOf(span)), { discard: true })
   })
 }
 

@@ -116,14 +116,18 @@ const isRetryable = (error: unknown): boolean => {
 const maxReasonLength = 300
 const controls = /\p{Cc}+/gu
 
+/**
+ * Makes a receiver's words fit for a log line: of bounded length, and without what a terminal could obey.
+ *
+ * @since 0.1.0
+ */
+export const printable = (words: string): string => words.replaceAll(controls, " ").slice(0, maxReasonLength)
+
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return "no reason given"
   const { code, data } = error as { readonly code?: unknown; readonly data?: unknown }
-  return [typeof code === "number" ? code : "", error.message, data]
-    .filter((part) => part !== "" && part !== undefined)
-    .join(" ")
-    .replaceAll(controls, " ")
-    .slice(0, maxReasonLength)
+  const words = [typeof code === "number" ? code : "", error.message, data]
+  return printable(words.filter((part) => part !== "" && part !== undefined).join(" "))
 }
 
 /**

@@ -83,10 +83,10 @@ const packages: Record<Protocol, { readonly name: string; readonly load: Load }>
  * On Deno, HTTP needs `--allow-net` for the receiver, nothing else; gRPC also reads variables of its own at the first
  * request: `--allow-env=GRPC_*,grpc_proxy,https_proxy,http_proxy,no_grpc_proxy,no_proxy`.
  *
- * **Fails with** `OtlpSetupError` when the URL is none, or when the package for the protocol is not installed.
+ * A failure that may pass is told at once, for Delivery to try again; spans that a receiver refuses out of a batch that
+ * it takes (OTLP §Partial Success) are told as refused.
  *
- * **Gotchas**: spans that a receiver rejects in an answer of partial success count as exported: the OpenTelemetry
- * exporters do not tell of it.
+ * **Fails with** `OtlpSetupError` when the URL is none, or when the package for the protocol is not installed.
  *
  * @example
  * ```ts
@@ -125,9 +125,63 @@ export const make = (options: Options = {}): Effect.Effect<Exporter.Exporter, Ot
         ),
       catch: (cause) => new OtlpSetupError({ message: `Cannot make the OTLP exporter to ${url.origin}`, cause })
     })
-    const adapted = OpenTelemetry.fromSpanExporter("otlp", exporter, options)
+    const adapted = withPartialSuccess(OpenTelemetry.fromSpanExporter("otlp", exporter, options), takeOver(exporter))
     return hint === undefined ? adapted : withHint(adapted, hint)
   })
+
+/** What a receiver says of spans that it refused out of a batch it took (OTLP §Partial Success). */
+interface PartialSuccess {
+  readonly rejectedSpans?: number | string | undefined
+  readonly errorMessage?: string | undefined
+}
+
+interface Delegate {
+  _transport?: { readonly _transport?: object }
+  _responseHandler?: object
+}
+
+/**
+ * Takes two things over from OpenTelemetry's exporter, whose version is pinned and which has no option for either: its
+ * own retry, beside Delivery's, whose timers would hold the process for up to ten seconds after the program; and what it
+ * does with a partial success, which is a debug line. Gives the partial success of the last answer.
+ */
+const takeOver = (exporter: object): (() => PartialSuccess | undefined) => {
+  const delegate = (exporter as { readonly _delegate?: Delegate })._delegate
+  let last: PartialSuccess | undefined
+  if (delegate?._transport?._transport !== undefined) delegate._transport = delegate._transport._transport
+  if (delegate?._responseHandler !== undefined) {
+    delegate._responseHandler = {
+      handleResponse: (answer: { readonly partialSuccess?: PartialSuccess } | undefined) => {
+        last = answer?.partialSuccess
+      }
+    }
+  }
+  return () => {
+    const taken = last
+    last = undefined
+    return taken
+  }
+}
+
+const withPartialSuccess = (
+  adapted: Exporter.Exporter,
+  partialSuccess: () => PartialSuccess | undefined
+): Exporter.Exporter => ({
+  ...adapted,
+  export: (spans) =>
+    Effect.flatMap(adapted.export(spans), () => {
+      const { errorMessage = "no reason given", rejectedSpans = 0 } = partialSuccess() ?? {}
+      const refused = Number(rejectedSpans)
+      return refused > 0
+        ? new Exporter.ExportError({
+            exporter: adapted.name,
+            message: `The receiver refused ${refused} of ${spans.length}: ${OpenTelemetry.printable(errorMessage)}`,
+            retryable: false,
+            refused
+          })
+        : Effect.void
+    })
+})
 
 const load = (protocol: Protocol) => {
   const { load: open, name } = packages[protocol]

@@ -178,7 +178,7 @@ describe("make", () => {
     })
   )
 
-  it.effect("prints lines as spans come, a batch in one call", () =>
+  it.effect("prints lines as spans come, each in one call", () =>
     Effect.gen(function* () {
       const batch = [grandchild, Traces.photoAgency[7]!]
       const texts: Array<unknown> = []
@@ -186,15 +186,13 @@ describe("make", () => {
         const { stdout } = yield* printed({ format, colors: false }, [batch], "shutdown")
         texts.push(...stdout)
       }
-      expect(texts.length).toBe(3)
-      expect(`\n${texts.join("\n\n")}`).toMatchInlineSnapshot(`
+      expect(texts.length).toBe(6)
+      expect(`\n${texts.join("\n")}`).toMatchInlineSnapshot(`
         "
         2026-11-21T06:12:00.000Z ✓ grandchild duration=60.0µs trace_id=4bf92f3577b34da6a3ce929d0e0e4736 span_id=0000000000000003
         2026-11-21T06:12:01.020Z ✗ agent_handoff.risk_analyst duration=203ms trace_id=4bf92f3577b34da6a3ce929d0e0e4736 span_id=0000000000000008 error="risk score is missing\\nat score" gen_ai.operation.name=invoke_agent gen_ai.agent.name=risk_analyst agent=risk_analyst handspan.agent.kind=llm handspan.handoff.attempts=1 error.type=ValidationError
-
         [TRACE] grandchild | trace_id=4bf92f3577b34da6a3ce929d0e0e4736 | span_id=0000000000000003 | duration=0.06ms | {}
         [TRACE] agent_handoff.risk_analyst | trace_id=4bf92f3577b34da6a3ce929d0e0e4736 | span_id=0000000000000008 | duration=203.30ms | {'gen_ai.operation.name': 'invoke_agent', 'gen_ai.agent.name': 'risk_analyst', 'agent': 'risk_analyst', 'handspan.agent.kind': 'llm', 'handspan.handoff.attempts': 1, 'error.type': 'ValidationError'}
-
         TRACE: grandchild (1795241520.000-1795241520.000) status=OK
         TRACE: agent_handoff.risk_analyst (1795241520.817-1795241521.020) status=ERROR"
       `)

@@ -135,22 +135,44 @@ describe("make", () => {
     [503, "", true, "Export failed with retryable status"]
   ])("make() gives an exporter that tells status %d as it should be taken", ([status, answer, retryable, reason]) =>
     Effect.gen(function* () {
-      const { base } = yield* Receiver.open(status, answer)
-      // Less than the wait before the OpenTelemetry exporter's first retry.
-      const exporter = yield* Otlp.make({ endpoint: base, timeout: "300 millis" })
+      const { base, requests } = yield* Receiver.open(status, answer)
+      const exporter = yield* Otlp.make({ endpoint: base })
       assert.deepStrictEqual(
         whole(yield* Effect.flip(exporter.export([span]))),
         whole(
           new ExportError({ exporter: "otlp", message: `Cannot export a batch of 1: ${reason}`, retryable, refused: 1 })
         )
       )
+      // Delivery tries again; OpenTelemetry's own retry beside it would hold the process.
+      assert.strictEqual(requests.length, 1)
+    })
+  )
+
+  it.live("make() gives an exporter that tells how many spans of a batch were refused, and forgets it again", () =>
+    Effect.gen(function* () {
+      let answer = '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too\\u001b old"}}'
+      const { base } = yield* Receiver.open(200, () => answer)
+      const exporter = yield* Otlp.make({ endpoint: base })
+      assert.deepStrictEqual(
+        whole(yield* Effect.flip(exporter.export([span, span]))),
+        whole(
+          new ExportError({
+            exporter: "otlp",
+            message: "The receiver refused 1 of 2: too  old",
+            retryable: false,
+            refused: 1
+          })
+        )
+      )
+      answer = "{}"
+      yield* exporter.export([span])
     })
   )
 
   it.live("make() gives an exporter that tells of a receiver that is not there, and that ends", () =>
     Effect.gen(function* () {
       const { base } = yield* Effect.scoped(Receiver.open())
-      const exporter = yield* Otlp.make({ endpoint: base, timeout: "300 millis" })
+      const exporter = yield* Otlp.make({ endpoint: base })
       const error = yield* Effect.flip(exporter.export([span]))
       assert.match(error.message, /ECONNREFUSED/)
       assert.isTrue(error.retryable)
