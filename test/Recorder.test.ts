@@ -204,7 +204,7 @@ describe("Recorder.make", () => {
       const program = Effect.gen(function* () {
         yield* Effect.annotateCurrentSpan({ a: 1, b: 2 })
         yield* Effect.log("one")
-        return yield* Effect.fail(new TypeError("bad"))
+        return yield* Effect.die(new TypeError("bad"))
       }).pipe(Effect.withSpan("span"))
       const { spans } = yield* recorded(program, { limits: { attributes: 1, events: 1 } })
       assert.deepStrictEqual(
