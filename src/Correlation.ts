@@ -9,7 +9,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
@@ -18,6 +17,7 @@ import type * as Tracer from "effect/Tracer"
 import * as Printable from "./analysis/Printable.ts"
 import { agentOfHandoffSpan, Key } from "./Conventions.ts"
 import * as SpanEnd from "./SpanEnd.ts"
+import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -136,7 +136,7 @@ export const jsonRecord = (options: {
     const correlation = ofFiber(fiber)
     const event = textOf(message)
     const record = {
-      event: cause.reasons.length === 0 ? event : `${event}\n${causeText(cause)}`,
+      event: [event, causeText(cause)].filter((text) => text !== "").join("\n"),
       ...(correlation === undefined ? undefined : { trace_id: correlation.trace_id, span_id: correlation.span_id }),
       service: options.service,
       environment: options.environment,
@@ -162,17 +162,22 @@ export const spanEvents: Logger.Logger<unknown, void> = Logger.make(({ cause, fi
   })
 })
 
+/** The text of a log. Errors say what a span would say of them, and what cannot be read becomes `!UNENCODABLE`. */
 const textOf = (message: unknown): string =>
   (Array.isArray(message) ? message : [message])
-    .map((part) => (typeof part === "string" ? part : Formatter.formatJson(part)))
+    .map((part) => (part instanceof Error ? errorText(part) : String(SpanRecord.toAttributeValue(part))))
     .join(" ")
+
+const errorText = (error: unknown): string => {
+  const { message, type } = SpanEnd.describe(error)
+  return type === SpanEnd.otherError || message.includes(type) ? message : `${type}: ${message}`
+}
 
 const causeText = (cause: Cause.Cause<unknown>): string =>
   cause.reasons
     .map((reason) => {
       if (Cause.isInterruptReason(reason)) return "interrupted"
-      const { message, type } = SpanEnd.describe(Cause.isFailReason(reason) ? reason.error : reason.defect)
-      return type === SpanEnd.otherError || message.includes(type) ? message : `${type}: ${message}`
+      return errorText(Cause.isFailReason(reason) ? reason.error : reason.defect)
     })
     .join("\n")
 

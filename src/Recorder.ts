@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import { EventName } from "./Conventions.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -194,7 +195,7 @@ class RecorderSpan implements Tracer.Span {
   event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
     if (this.status._tag === "Ended") return
     const { attributeValueLength, eventAttributes, events } = this.recording.limits
-    if (this.events.length >= events) {
+    if (this.events.length >= events && !ownEvents.has(name)) {
       this.droppedEvents++
     } else {
       this.events.push({ name, timeUnixNano: startTime, ...copy(attributes, eventAttributes, attributeValueLength) })
@@ -315,6 +316,9 @@ class UnsampledSpan implements Tracer.Span {
     this.status = { _tag: "Ended", startTime: this.status.startTime, endTime, exit: Exit.void }
   }
 }
+
+/** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
+const ownEvents = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])
 
 const noLinks: ReadonlyArray<Tracer.SpanLink> = []
 const noAttributes: ReadonlyMap<string, unknown> = new Map()

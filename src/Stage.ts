@@ -324,15 +324,16 @@ export const race = <const S extends readonly [AnyStage, AnyStage, ...Array<AnyS
   withMode("raced", (input: unknown) =>
     Effect.suspend(() => {
       let winner: number | undefined
-      return HandoffSpan.fork(
-        stages.map((stage) => Effect.suspend(() => stage(input))),
-        (branches) =>
-          Effect.raceAll(branches, {
-            onWinner: ({ index }) => {
-              winner = index
-            }
-          }),
-        () => winner
+      // Noted in the branch itself: raceAll goes on with the winner's value before it calls its onWinner.
+      const branches = stages.map((stage, index) =>
+        Effect.tap(
+          Effect.suspend(() => stage(input)),
+          () =>
+            Effect.sync(() => {
+              winner ??= index
+            })
+        )
       )
+      return HandoffSpan.fork(branches, Effect.raceAll, () => winner)
     })
   )

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Console, Effect, Layer, Logger } from "effect"
+import { Cause, Console, Effect, Exit, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
 import * as Correlation from "../src/Correlation.ts"
@@ -84,6 +84,24 @@ describe("Correlation.layer", () => {
         [['login failed {"try":2}', "error Denied", "ERROR"]]
       )
       assert.notInclude(JSON.stringify(spans[0]?.events.map((event) => event.attributes)), "hunter2")
+    })
+  )
+
+  it.effect("survives what cannot be read, and writes no field of an error that is logged as a message", () =>
+    Effect.gen(function* () {
+      const hostile = {
+        get boom(): never {
+          throw new Error("no")
+        }
+      }
+      const error = Object.assign(new TypeError("refused"), { apiKey: "sk-secret" })
+      const program = Effect.andThen(Effect.log("user", hostile), Effect.logError("failed", error))
+      const { exit, spans } = yield* recorded(Effect.withSpan(program, "span")).pipe(Effect.provide(Correlation.layer))
+      assert.isTrue(Exit.isSuccess(exit))
+      assert.deepStrictEqual(
+        spans[0]?.events.map(({ name }) => name),
+        ["user !UNENCODABLE", "failed TypeError: refused"]
+      )
     })
   )
 

@@ -326,6 +326,23 @@ describe("Pipeline.fanIn", () => {
     })
   )
 
+  it.effect("links to a winner that took its time, and past one without handoffs", () =>
+    Effect.gen(function* () {
+      const quick = (n: number) => Effect.delay(Effect.succeed(n), "10 millis")
+      const stuck = Pipeline.sequence(increment, () => Effect.never)
+      const linksOf = (winner: (n: number) => Effect.Effect<number>) =>
+        Effect.map(
+          finished(
+            Pipeline.make("p", Pipeline.sequence(double, Pipeline.race(stuck, winner), Pipeline.fanIn(slow)))(1)
+          ),
+          ({ spans }) => linkedNames(spans, spanNamed(spans, "agent_handoff.slow"))
+        )
+      const triple = Agent.make("triple", { run: (n: number) => Effect.succeed(n * 3) })
+      assert.deepStrictEqual(yield* linksOf(Pipeline.sequence(quick, triple)), ["agent_handoff.triple"])
+      assert.deepStrictEqual(yield* linksOf(quick), ["agent_handoff.double"])
+    })
+  )
+
   it.effect("has nothing to link to, and no trouble, outside of a pipeline", () =>
     Effect.gen(function* () {
       const { exit, spans } = yield* recorded(Pipeline.fanIn(sum, [1, 2]))

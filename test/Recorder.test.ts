@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Option, Redacted, Tracer } from "effect"
 import { TestClock } from "effect/testing"
+import * as Pipeline from "../src/Pipeline.ts"
 import * as Recorder from "../src/Recorder.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 import { outline, recorded, spanNamed } from "./recorded.ts"
@@ -211,6 +212,18 @@ describe("Recorder.make", () => {
         [spans[0]?.attributes, spans[0]?.events.map((event) => event.name)],
         [{ a: 1, "error.type": "TypeError" }, ["one", "exception"]]
       )
+    })
+  )
+
+  it.effect("never cuts off how a pipeline and its handoffs went", () =>
+    Effect.gen(function* () {
+      const pipeline = Pipeline.make("p", () => Effect.forEach([1, 2, 3], (n) => Effect.log(String(n))))
+      const { spans } = yield* recorded(pipeline(), { limits: { events: 2 } })
+      assert.deepStrictEqual(
+        spans[0]?.events.map((event) => event.name),
+        ["pipeline.started", "1", "pipeline.completed"]
+      )
+      assert.strictEqual(spans[0]?.droppedEventsCount, 2)
     })
   )
 

@@ -160,7 +160,7 @@ const unsampledSpan = (context: Api.Context): Api.Span => {
 const toAttributes = (attributes: Readonly<Record<string, unknown>>): Api.Attributes =>
   OpenTelemetry.toAttributes(
     Object.fromEntries(
-      Object.entries(attributes).flatMap(([key, value]) => {
+      SpanRecord.entries(attributes).flatMap(([key, value]) => {
         const plain = SpanRecord.toAttributeValue(value)
         return plain === undefined ? [] : [[key, plain]]
       })
