@@ -18,9 +18,9 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [4, "recording", ["Delivery", "TailSampler", "Correlation", "exporter/"]],
   [4, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
   [3, "recording", ["analysis/", "collector/TraceStore", "Spool"]],
-  [3, "authoring", ["Envelope", "HandoffSpan"]],
+  [3, "authoring", ["Envelope", "Handoff"]],
   [2, "recording", ["Sampler", "Exporter", "TraceTree", "Settings", "Redaction", "OtlpJson"]],
-  [2, "authoring", ["Handoff", "Propagator"]],
+  [2, "authoring", ["HandoffSpan", "Propagator"]],
   [2, "values", ["SpanEnd"]],
   [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable"]]
 ]

@@ -85,7 +85,10 @@ export interface Options {
   readonly batchSize?: number | undefined
   /** How long a span waits for others to be sent with, where the exporter does not say. Default: 1 second. */
   readonly batchDelay?: Duration.Input | undefined
-  /** How long the end of the program may wait for spans to leave. Default: 5 seconds. */
+  /**
+   * How long the end of the program may wait for spans to leave; the exporter then has a second at most to close.
+   * Default: 5 seconds.
+   */
   readonly shutdownTimeout?: Duration.Input | undefined
 }
 
@@ -131,6 +134,10 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
     const closing = yield* Latch.make()
     const someDropped = yield* Latch.make()
 
+    // Read once, and whatever they are: a foreign exporter must fail nothing.
+    const flushExporter = harmless(() => exporter.flush)
+    const shutDownExporter = harmless(() => exporter.shutdown)
+
     const queued = () => queue.length - head
     /** How many spans have left the queue for good, of all that ever were in it. */
     const settled = () => accepted - dropped.queue_full - queued() - inFlight
@@ -162,7 +169,8 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
 
     const settle = (refused: number, reason: DropReason): void => {
       if (closed) return
-      const count = Math.max(Math.min(refused, inFlight), 0)
+      // A count that is none means that nothing is known to have been taken.
+      const count = Number.isFinite(refused) ? Math.max(Math.min(refused, inFlight), 0) : inFlight
       exported += inFlight - count
       inFlight = 0
       drop(reason, count)
@@ -179,6 +187,10 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
           ? (exporting as Effect.Effect<void, unknown>)
           : Effect.fail(refusal("export gave no Effect", batch.length))
       }).pipe(
+        Effect.timeoutOrElse({
+          duration: exportTimeout,
+          orElse: () => Effect.fail(refusal(`export took longer than ${Duration.format(exportTimeout)}`, batch.length))
+        }),
         Effect.catchCause((cause) => {
           const squashed = Cause.squash(cause)
           const error =
@@ -209,7 +221,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       if (ready.length === 0) return Effect.void
       waiting = waiting.filter(({ mark }) => mark > settled())
       return Effect.andThen(
-        Effect.ignoreCause(Effect.timeoutOption(exporter.flush, shutdownTimeout)),
+        within(shutdownTimeout, flushExporter),
         Effect.forEach(ready, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
       )
     })
@@ -241,15 +253,16 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       })
     ).pipe(Effect.provideService(References.TracerEnabled, false))
 
-    // Not of the scope: spans that end after it, in fibers that outlive the program, are lost too, and told.
-    yield* Effect.gen(function* () {
+    const tellForever = Effect.gen(function* () {
       while (true) {
         yield* someDropped.await
         yield* Effect.sleep("1 seconds")
         someDropped.closeUnsafe()
         yield* tell
       }
-    }).pipe(Effect.forkDetach)
+    })
+    // Not of the scope: spans that end after it, in fibers that outlive the program, are lost too, and told.
+    const teller = yield* Effect.forkDetach(tellForever)
 
     // The worker sends, whoever waits: a caller that gives up waiting costs no span, and none of its spans is ours.
     const flush = Effect.suspend(() => {
@@ -278,10 +291,13 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         queue = []
         head = 0
         yield* Effect.forEach(waiting, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
-        yield* within(letGoTimeout, Effect.ignoreCause(exporter.shutdown))
+        yield* within(letGoTimeout, shutDownExporter)
         yield* tell
+        // One that is about to tell would hold the process for its second.
+        teller.interruptUnsafe()
         someDropped.closeUnsafe()
         causes.shutdown = "ended after tracing had shut down"
+        yield* Effect.forkDetach(tellForever)
       }).pipe(Effect.provideService(References.TracerEnabled, false))
     )
 
@@ -301,8 +317,17 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
 
 const dropReasons: ReadonlyArray<DropReason> = ["queue_full", "refused", "retries_exhausted", "shutdown"]
 
+/** How long one export may take (OpenTelemetry's default for `OTEL_BSP_EXPORT_TIMEOUT`); exporters have shorter ones. */
+const exportTimeout = Duration.seconds(30)
+
 /** How long an exporter may take to close what it holds, once its spans are off or given up. */
 const letGoTimeout = Duration.seconds(1)
+
+const harmless = (read: () => unknown): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const effect = read()
+    return Effect.isEffect(effect) ? (effect as Effect.Effect<unknown, unknown>) : Effect.void
+  }).pipe(Effect.ignoreCause)
 
 /** Waits for an effect no longer than so, also where it cannot be interrupted. */
 const within = (timeout: Duration.Duration, effect: Effect.Effect<void>): Effect.Effect<void> =>

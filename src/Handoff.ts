@@ -4,30 +4,10 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { type Current, work } from "./HandoffSpan.ts"
 
-/**
- * What one handoff gave, as `Pipeline.stream` emits it.
- *
- * @since 0.1.0
- */
-export interface Output<out A = unknown> {
-  readonly _tag: "HandoffOutput"
-  /** The agent that gave it. */
-  readonly agent: string
-  /** The agent or pipeline that asked for it. */
-  readonly from: string
-  readonly output: A
-}
-
-/**
- * The work that is running now: the agent or pipeline that a handoff would come from.
- *
- * @since 0.1.0
- */
-export interface Current {
-  readonly name: string
-}
+export type { Current, Output } from "./HandoffSpan.ts"
 
 /**
  * The work that is running now, `undefined` outside of any agent or pipeline.
@@ -45,7 +25,6 @@ export interface Current {
  *
  * @since 0.1.0
  */
-export const current: Context.Reference<Current | undefined> = Context.Reference<Current | undefined>(
-  "handspan/Handoff/current",
-  { defaultValue: () => undefined }
+export const current: Effect.Effect<Current | undefined> = Effect.withFiber((fiber) =>
+  Effect.succeed(fiber.getRef(work))
 )

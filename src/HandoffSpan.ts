@@ -5,20 +5,42 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type { Fiber } from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
-import * as Handoff from "./Handoff.ts"
+
+/**
+ * What one handoff gave, as `Pipeline.stream` emits it.
+ *
+ * @since 0.1.0
+ */
+export interface Output<out A = unknown> {
+  readonly _tag: "HandoffOutput"
+  /** The agent that gave it. */
+  readonly agent: string
+  /** The agent or pipeline that asked for it. */
+  readonly from: string
+  readonly output: A
+}
+
+/**
+ * The work that is running now: the agent or pipeline that a handoff would come from.
+ *
+ * @since 0.1.0
+ */
+export interface Current {
+  readonly name: string
+}
 
 /**
  * The work that is running now, with what its handoffs leave behind.
  *
  * @since 0.1.0
  */
-export interface Work extends Handoff.Current {
+export interface Work extends Current {
   /** Takes the output of each handoff as it ends. */
-  readonly emit: ((output: Handoff.Output) => void) | undefined
+  readonly emit: ((output: Output) => void) | undefined
   readonly history: History
 }
 
@@ -33,10 +55,15 @@ interface History {
   joins: boolean
 }
 
-/** Nobody else provides `Handoff.current`, so what stands there is always a Work. */
-const workOf = (fiber: Fiber<unknown, unknown>): Work | undefined => fiber.getRef(Handoff.current) as Work | undefined
-const provideWork = <A, E, R>(effect: Effect.Effect<A, E, R>, work: Work): Effect.Effect<A, E, R> =>
-  Effect.provideService(effect, Handoff.current, work)
+/**
+ * The work that a fiber runs in. Nobody else can provide it: what stands here is always whole.
+ *
+ * @since 0.1.0
+ */
+export const work: Context.Reference<Work | undefined> = Context.Reference<Work | undefined>(
+  "handspan/HandoffSpan/work",
+  { defaultValue: () => undefined }
+)
 
 /** The name that stands for the program itself where no agent or pipeline hands off. */
 const root = "root"
@@ -58,7 +85,7 @@ export const withSpan = <A, E, R>(options: {
   readonly onEnd: (exit: Exit.Exit<A, E>, span: Tracer.Span, outer: Work | undefined) => Effect.Effect<void>
 }): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
-    const outer = workOf(fiber)
+    const outer = fiber.getRef(work)
     const history = outer?.history ?? { upstream: [], joins: false }
     const atStart = history.upstream
     const links = history.joins ? atStart.map((span) => ({ span, attributes: {} })) : []
@@ -67,7 +94,7 @@ export const withSpan = <A, E, R>(options: {
     const attributes = options.attributes(outer?.name ?? root)
     return Effect.useSpan(options.spanName, { attributes, links }, (span) =>
       Effect.suspend(() => options.run(span)).pipe(
-        Effect.provideService(Handoff.current, inner),
+        Effect.provideService(work, inner),
         Effect.withParentSpan(span, { captureStackTrace: false }),
         Effect.onExit((exit) => {
           history.upstream = advance(history.upstream, atStart, [span])
@@ -101,13 +128,13 @@ export const fork = <A, E, R, B, E2, R2>(
   winner?: () => number | undefined
 ): Effect.Effect<B, E2, R2> =>
   Effect.withFiber((fiber) => {
-    const outer = workOf(fiber)
+    const outer = fiber.getRef(work)
     if (outer === undefined) return join(branches)
     const { joins, upstream } = outer.history
     outer.history.joins = false
     const histories = branches.map((): History => ({ upstream, joins }))
     const inBranch = (branch: Effect.Effect<A, E, R>, index: number) =>
-      provideWork(branch, { ...outer, history: histories[index]! })
+      Effect.provideService(branch, work, { ...outer, history: histories[index]! })
     return join(branches.map(inBranch)).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
@@ -125,11 +152,11 @@ export const fork = <A, E, R, B, E2, R2>(
  */
 export const joining = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const outer = workOf(fiber)
+    const outer = fiber.getRef(work)
     if (outer === undefined) return effect
     const { upstream } = outer.history
     const history: History = { upstream, joins: true }
-    return provideWork(effect, { ...outer, history }).pipe(
+    return Effect.provideService(effect, work, { ...outer, history }).pipe(
       Effect.onExit(() => Effect.sync(() => merge(outer.history, upstream, [history])))
     )
   })
@@ -146,15 +173,15 @@ const merge = (into: History, atFork: ReadonlyArray<Tracer.AnySpan>, branches: R
  * @since 0.1.0
  */
 export const emittingTo = <A, E, R>(
-  emit: (output: Handoff.Output) => void,
+  emit: (output: Output) => void,
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const outer = workOf(fiber)
+    const outer = fiber.getRef(work)
     const { history = { upstream: [], joins: false }, name = root } = outer ?? {}
-    const emitToBoth = (output: Handoff.Output): void => {
+    const emitToBoth = (output: Output): void => {
       emit(output)
       outer?.emit?.(output)
     }
-    return provideWork(effect, { name, history, emit: emitToBoth })
+    return Effect.provideService(effect, work, { name, history, emit: emitToBoth })
   })

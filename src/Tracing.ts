@@ -203,40 +203,49 @@ const otlpExporter = (settings: Settings.Settings) =>
   })
 
 const recording = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings): Layer.Layer<Delivery.Deliveries> =>
-  Layer.effectContext(
-    Effect.gen(function* () {
-      // Closed side by side: the deadline of the shutdown is one for all.
-      const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
-      const deliveries = yield* Effect.forEach(exporters, (exporter) =>
-        Scope.provide(Delivery.make(exporter, deliveryOptions(settings)), scope)
-      )
-      const tracer = Recorder.make({
-        resource: withSdk(Settings.resource(settings)),
-        limits: limits(settings),
-        onEnd: (span) => {
-          for (const delivery of deliveries) delivery.offer(span)
-        }
-      })
-      return Context.make(Tracer.Tracer, tracer).pipe(
-        Context.add(Delivery.Deliveries, {
-          flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
-          ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger)
-        })
-      )
+  Layer.effectContext(Effect.map(startRecording(exporters, settings), ({ context }) => context)).pipe(
+    Layer.merge(logs(settings))
+  )
+
+/** Starts a delivery to each exporter, in their order, and the tracer that feeds them. */
+const startRecording = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings) =>
+  Effect.gen(function* () {
+    // Closed side by side: the deadline of the shutdown is one for all.
+    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const deliveries = yield* Effect.forEach(exporters, (exporter) =>
+      Scope.provide(Delivery.make(exporter, deliveryOptions(settings)), scope)
+    )
+    const tracer = Recorder.make({
+      resource: withSdk(Settings.resource(settings)),
+      limits: limits(settings),
+      onEnd: (span) => {
+        for (const delivery of deliveries) delivery.offer(span)
+      }
     })
-  ).pipe(Layer.merge(logs(settings)))
+    const context = Context.make(Tracer.Tracer, tracer).pipe(
+      Context.add(Delivery.Deliveries, {
+        flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
+        ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger)
+      })
+    )
+    return { context, deliveries }
+  })
 
 const inMemory = (
   others: ReadonlyArray<Exporter>,
   settings: Settings.Settings
 ): Layer.Layer<Delivery.Deliveries | Memory.Spans> => {
   const { exporter, spans } = Memory.make()
-  return Layer.effect(
-    Memory.Spans,
-    Effect.map(Delivery.Deliveries, ({ flush }) =>
-      Memory.Spans.of({ all: Effect.andThen(flush, spans.all), clear: Effect.andThen(flush, spans.clear) })
-    )
-  ).pipe(Layer.provideMerge(recording([...others, exporter], settings)))
+  return Layer.effectContext(
+    Effect.map(startRecording([exporter, ...others], settings), ({ context, deliveries: [memory] }) => {
+      // Memory's own delivery alone: reading must not wait for a collector.
+      const flush = memory?.flush ?? Effect.void
+      return Context.add(context, Memory.Spans, {
+        all: Effect.andThen(flush, spans.all),
+        clear: Effect.andThen(flush, spans.clear)
+      })
+    })
+  ).pipe(Layer.merge(logs(settings)))
 }
 
 const nothingToDeliver = Delivery.Deliveries.of({ flush: Effect.void, ledgers: Effect.succeed([]) })

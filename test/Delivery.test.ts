@@ -152,6 +152,16 @@ describe("Delivery.make", () => {
     ["gives no Effect", 1, () => Promise.resolve() as never],
     ["fails with something else", 1, () => Effect.fail(undefined as never)],
     [
+      "refuses it knows not how many",
+      1,
+      () =>
+        Object.defineProperty(
+          new Exporter.ExportError({ exporter: "test", message: "odd", retryable: false, refused: 0 }),
+          "refused",
+          { value: Number.NaN }
+        )
+    ],
+    [
       "refuses less than nothing",
       0,
       () => new Exporter.ExportError({ exporter: "test", message: "odd", retryable: false, refused: -5 })
@@ -175,6 +185,55 @@ describe("Delivery.make", () => {
       const ledger = yield* delivery.ledger
       assert.strictEqual(ledger.dropped.refused, refused)
       assertSums(ledger)
+    })
+  )
+
+  it.effect.each<[string, Partial<Exporter.Exporter>]>([
+    ["lacks flush and shutdown", { flush: undefined as never, shutdown: undefined as never }],
+    ["gives Promises", { flush: (() => Promise.resolve()) as never, shutdown: Promise.resolve() as never }],
+    [
+      "throws where it is read",
+      {
+        get flush(): never {
+          throw new Error("flush")
+        },
+        get shutdown(): never {
+          throw new Error("shutdown")
+        }
+      }
+    ],
+    ["hangs for good in flush", { flush: Effect.uninterruptible(Effect.never) }]
+  ])("goes on with an exporter that %s", ([, odd]) =>
+    Effect.gen(function* () {
+      const { batches, exporter } = collecting()
+      const scope = yield* Scope.make()
+      const misbehaving = Object.defineProperties({ ...exporter }, Object.getOwnPropertyDescriptors(odd))
+      const delivery = yield* Scope.provide(Delivery.make(misbehaving, { shutdownTimeout: "1 seconds" }), scope)
+      for (const n of [1, 2]) {
+        delivery.offer(span(n))
+        const flushing = yield* Effect.forkChild(delivery.flush)
+        yield* TestClock.adjust("1 seconds")
+        assert.isDefined(flushing.pollUnsafe())
+      }
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(closing.pollUnsafe(), Exit.void)
+      assert.deepStrictEqual(batches, [["span 1"], ["span 2"]])
+      assertSums(yield* delivery.ledger)
+    })
+  )
+
+  it.effect("gives up on an export that does not end, and goes on", () =>
+    Effect.gen(function* () {
+      let calls = 0
+      const { batches, exporter } = collecting(() => (++calls === 1 ? Effect.never : Effect.void))
+      const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
+      delivery.offer(span(1))
+      yield* TestClock.adjust(0)
+      delivery.offer(span(2))
+      yield* TestClock.adjust("30 seconds")
+      assert.deepStrictEqual(batches, [["span 2"]])
+      assertSums(yield* delivery.ledger)
     })
   )
 

@@ -153,6 +153,31 @@ describe("Tracing.layerInMemory", () => {
   )
 })
 
+describe("Memory.Spans", () => {
+  it.effect("does not wait for other exporters", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        yield* hello("Ada")
+        return (yield* (yield* Memory.Spans).all).length
+      })
+      // The console takes what it is given at once; only its flush would print what is not whole yet.
+      const { exit, stderr } = yield* captured(
+        Effect.gen(function* () {
+          const spans = yield* Effect.serviceOption(Memory.Spans)
+          yield* Effect.withSpan(hello("Ada"), "open")
+          return Option.isSome(spans) ? (yield* spans.value.all).length : 0
+        }).pipe(
+          Effect.withSpan("root"),
+          Effect.provide(Tracing.layerFromEnvWith({ exporters: ["console", "in_memory"] }))
+        )
+      )
+      assert.deepStrictEqual(exit, Exit.succeed(2))
+      assert.notInclude(stderr, "incomplete")
+      assert.strictEqual(yield* Effect.provide(program, Tracing.layerInMemory), 1)
+    })
+  )
+})
+
 describe("Tracing.layerConsole", () => {
   it.effect("prints a tree on stderr, so that stdout stays the program's", () =>
     Effect.gen(function* () {

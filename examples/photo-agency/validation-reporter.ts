@@ -1,6 +1,7 @@
 // The fifth agent: joins what became of every photo, and reports what is wrong or missing.
 import { Effect, Schema } from "effect"
 import { Agent } from "handspan"
+import { safe } from "handspan/analysis/Printable"
 import { Analysis, Metadata, Photo, Skipped, Stored } from "./photo.ts"
 
 const Filed = Schema.TaggedStruct("Filed", { photo: Photo, metadata: Metadata, analysis: Analysis, stored: Stored })
@@ -32,7 +33,8 @@ export const validationReporter = Agent.make("validation_reporter", {
       const text = [
         `Photos of ${folder}: ${stored} stored, ${failed} failed, ${skipped.length} skipped`,
         "",
-        ...table([...outcomes.map(row), ...skipped.map(({ name, reason }) => ["– skipped", name, reason])])
+        // Names and EXIF come from strangers, and a report goes to a terminal.
+        ...table([...outcomes.map(row), ...skipped.map(({ name, reason }) => ["– skipped", name, reason])]).map(safe)
       ].join("\n")
       return { stored, failed, skipped: skipped.length, text }
     })

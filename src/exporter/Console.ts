@@ -50,9 +50,11 @@ export interface Options {
  * **Details**: `line`, `trace` and `continuum` print each span as it comes. `pretty` and `json` print a trace once its
  * root has ended; a root is also a span whose parent is in another process. Spans that come after that are printed, as
  * a continuation under the same trace id, once a span has ended whose parent was printed. On `flush` and `shutdown`
- * whatever still waits is printed as incomplete, and so is the oldest trace when more than 10,000 spans wait. Each text,
- * a line or a tree, is written in one call, so that lines never interleave with another writer's. What a terminal could obey in traced
- * data is shown as escapes. Never fails.
+ * whatever still waits is printed as incomplete, and so is the oldest trace when more than 10,000 spans wait. Each line
+ * and each tree is written in one call. What a terminal could obey in traced data is shown as escapes. Never fails.
+ *
+ * **Gotchas**: lines of several processes into one pipe stay whole up to the 4,096 bytes that a pipe takes in one piece;
+ * trees and `json` documents are mostly longer, so give each process an output of its own.
  *
  * @example
  * ```ts
@@ -85,10 +87,11 @@ export const make = (options: Options = {}): Exporter.Exporter => {
     })
   }
   const lineOf = lineFormats[format](Printable.palette(colors))
+  writeAtOnce(output)
   return Exporter.make({
     name: "console",
     batchDelay: 0,
-    // A call for each line: what is longer than a pipe's buffer may be cut in two by another process that writes there.
+    // A call for each line: a pipe takes 4,096 bytes in one piece, and more in pieces that other processes write between.
     export: (spans) => Effect.forEach(spans, (span) => print(lineOf(span)), { discard: true })
   })
 }
@@ -108,6 +111,16 @@ const prettyText = (piece: Piece, colors: boolean, summary: boolean): string => 
   const trees = traces.map((trace) => TreeText.render(trace, { colors, note: piece.note }))
   // The line break at the end sets one trace off from the next.
   return [...trees, ...(summary ? ["", Summary.render(Summary.make(traces), { colors })] : []), ""].join("\n")
+}
+
+// While a pipe is full, Node keeps what is written and later writes it as one, which other processes' lines then cut. Its
+// documentation has writes to pipes synchronous, and this makes them so.
+const writeAtOnce = (output: "stdout" | "stderr"): void => {
+  type Streams = Readonly<
+    Record<typeof output, { readonly _handle?: { readonly setBlocking?: (on: boolean) => void } }>
+  >
+  const { process } = globalThis as { readonly process?: Streams }
+  process?.[output]._handle?.setBlocking?.(true)
 }
 
 // Node, Deno and Bun have `process`; a browser does not.

@@ -125,7 +125,7 @@ export const make = (options: Options = {}): Effect.Effect<Exporter.Exporter, Ot
         ),
       catch: (cause) => new OtlpSetupError({ message: `Cannot make the OTLP exporter to ${url.origin}`, cause })
     })
-    const adapted = withPartialSuccess(OpenTelemetry.fromSpanExporter("otlp", exporter, options), takeOver(exporter))
+    const adapted = withTakenOver(OpenTelemetry.fromSpanExporter("otlp", exporter, options), takeOver(exporter))
     return hint === undefined ? adapted : withHint(adapted, hint)
   })
 
@@ -135,20 +135,40 @@ interface PartialSuccess {
   readonly errorMessage?: string | undefined
 }
 
+/** A pool of connections, as `node:http` has them. */
+interface Agent {
+  readonly destroy: () => void
+}
+
+interface Transport {
+  readonly _transport?: Transport
+  readonly _parameters?: { agentFactory?: (protocol: string) => Agent | Promise<Agent> }
+}
+
 interface Delegate {
-  _transport?: { readonly _transport?: object }
+  _transport?: Transport
   _responseHandler?: object
 }
 
 /**
- * Takes two things over from OpenTelemetry's exporter, whose version is pinned and which has no option for either: its
- * own retry, beside Delivery's, whose timers would hold the process for up to ten seconds after the program; and what it
- * does with a partial success, which is a debug line. Gives the partial success of the last answer.
+ * Takes three things over from OpenTelemetry's exporter, whose version is pinned and which has no option for them: its
+ * own retry, beside Delivery's, whose timers would hold the process for up to ten seconds after the program; its
+ * connections, which a receiver that never answers would hold open as long; and what it does with a partial success,
+ * which is a debug line.
  */
-const takeOver = (exporter: object): (() => PartialSuccess | undefined) => {
+const takeOver = (exporter: object) => {
   const delegate = (exporter as { readonly _delegate?: Delegate })._delegate
   let last: PartialSuccess | undefined
+  let agent: Agent | undefined
   if (delegate?._transport?._transport !== undefined) delegate._transport = delegate._transport._transport
+  const parameters = delegate?._transport?._parameters
+  const makeAgent = parameters?.agentFactory
+  if (parameters !== undefined && makeAgent !== undefined) {
+    parameters.agentFactory = async (protocol) => {
+      agent = await makeAgent(protocol)
+      return agent
+    }
+  }
   if (delegate?._responseHandler !== undefined) {
     delegate._responseHandler = {
       handleResponse: (answer: { readonly partialSuccess?: PartialSuccess } | undefined) => {
@@ -156,18 +176,24 @@ const takeOver = (exporter: object): (() => PartialSuccess | undefined) => {
       }
     }
   }
-  return () => {
-    const taken = last
-    last = undefined
-    return taken
+  return {
+    /** What the last answer said, once. */
+    partialSuccess: () => {
+      const taken = last
+      last = undefined
+      return taken
+    },
+    disconnect: () => agent?.destroy()
   }
 }
 
-const withPartialSuccess = (
+const withTakenOver = (
   adapted: Exporter.Exporter,
-  partialSuccess: () => PartialSuccess | undefined
+  { disconnect, partialSuccess }: ReturnType<typeof takeOver>
 ): Exporter.Exporter => ({
   ...adapted,
+  // First: what is still under way was given up by whoever shuts down, and shutting down would wait for it.
+  shutdown: Effect.andThen(Effect.sync(disconnect), adapted.shutdown),
   export: (spans) =>
     Effect.flatMap(adapted.export(spans), () => {
       const { errorMessage = "no reason given", rejectedSpans = 0 } = partialSuccess() ?? {}
