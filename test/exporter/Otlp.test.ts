@@ -1,8 +1,13 @@
+import * as Http from "node:http"
 import { createRequire } from "node:module"
+import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import { ExportError } from "../../src/Exporter.ts"
@@ -166,6 +171,30 @@ describe("make", () => {
       )
       answer = "{}"
       yield* exporter.export([span])
+    })
+  )
+
+  it.live("make() gives an exporter that lets its connections go, also to a receiver that never answers", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const left = yield* Deferred.make<void>()
+      const server = Http.createServer((request) => {
+        request.socket.on("close", () => Deferred.doneUnsafe(left, Exit.void))
+        Deferred.doneUnsafe(asked, Exit.void)
+      })
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => {
+          server.listen(0, "127.0.0.1", () => resume(Effect.void))
+        }),
+        () => Effect.sync(() => [server.closeAllConnections(), server.close()])
+      )
+      const exporter = yield* Otlp.make({ endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+      const exporting = yield* Effect.forkChild(Effect.exit(exporter.export([span])))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(exporting)
+      yield* exporter.shutdown
+      // An open connection would hold the process; without the mending this waits for the request's own ten seconds.
+      yield* Effect.timeout(Deferred.await(left), "5 seconds")
     })
   )
 
