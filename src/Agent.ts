@@ -39,8 +39,8 @@ export interface Agent<in Input, out Output, out Error = never, out Requirements
 }
 
 /**
- * An input or output that does not match the Schema of its agent. The message names agent, side and field, and never
- * holds the value: it may be secret.
+ * An input or output that does not match the Schema of its agent. The message names agent, side and field and leaves the
+ * value out: it may be secret. What a Schema's own messages say, and the keys of a record, are in it.
  *
  * @since 0.1.0
  */

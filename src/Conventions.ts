@@ -23,7 +23,7 @@ export const Key = {
   /** The agent or pipeline that handed off; `root` where none did. */
   handoffFrom: "handspan.handoff.from",
   handoffTo: "handspan.handoff.to",
-  /** How many attempts the handoff took, 1 without a retry. */
+  /** How many attempts began: 1 without a retry, 0 where the input did not match its Schema. */
   handoffAttempts: "handspan.handoff.attempts",
   /** `input` or `output`: which side of a handoff did not match its Schema. */
   mismatchSide: "handspan.mismatch.side",

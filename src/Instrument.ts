@@ -142,7 +142,6 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const clock = fiber.getRef(Clock.Clock)
   const around = fiber.cache.span
   const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
-
   const annotations = fiber.getRef(References.TracerSpanAnnotations)
 
   const open = (name: string, startTime: bigint, caller: Call | undefined): Tracer.Span => {
