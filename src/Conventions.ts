@@ -41,6 +41,10 @@ export const Key = {
   terminationReason: "termination.reason",
   /** True on a span whose work was interrupted: neither well nor badly ended. */
   interrupted: "handspan.interrupted",
+  /** Why a span was ended by the recorder, and not by its own work: `shutdown` or `exit`. */
+  abandoned: "handspan.abandoned",
+  /** True on the picture of a span that is still open; the span itself follows when it ends, under the same id. */
+  pending: "handspan.pending",
   attemptNumber: "handspan.attempt.number",
   /** How long the retry waited after this attempt, in milliseconds. */
   attemptWaitMillis: "handspan.attempt.wait_ms",
@@ -113,14 +117,6 @@ export const pipelineSpanName = (pipeline: string): string => `pipeline.${pipeli
  * @since 0.1.0
  */
 export const handoffSpanName = (agent: string): string => `agent_handoff.${agent}`
-
-/**
- * The agent that a handoff's span is named for, `undefined` for the name of any other span.
- *
- * @since 0.1.0
- */
-export const agentOfHandoffSpan = (spanName: string): string | undefined =>
-  spanName.startsWith(handoffSpanName("")) ? spanName.slice(handoffSpanName("").length) : undefined
 
 /**
  * The name of the span over a tool call.

@@ -1,49 +1,21 @@
 /**
- * The tracer under which programs run: it alone makes ids, and it writes each span as a SpanRecord when the span ends.
- * Where records go is Delivery's; which Layer puts a Recorder in place is said by `Tracing`.
+ * The tracer under which programs run: it alone makes ids, and it writes each span once, when the span ends. What stands
+ * on a span is `RecorderSpan`'s, where the bytes go is Delivery's, and which Layer puts a Recorder in place is said by
+ * `Tracing`.
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
-import { EventName } from "./Conventions.ts"
-import * as SpanEnd from "./SpanEnd.ts"
+import { Key } from "./Conventions.ts"
+import { type Limits, type Recording, RecorderSpan } from "./RecorderSpan.ts"
+import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
+import * as SpanIds from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
-import * as TraceContext from "./TraceContext.ts"
+import { StackBudget } from "./StackBudget.ts"
+import { UnsampledSpan } from "./UnsampledSpan.ts"
 
-/**
- * Where ids come from.
- *
- * @since 0.1.0
- */
-export interface Ids {
-  /** 32 lower-case hex digits, not all zero, the right-most 14 random (W3C Trace Context level 2, random flag). */
-  readonly traceId: () => string
-  /** 16 lower-case hex digits, not all zero. */
-  readonly spanId: () => string
-}
-
-/**
- * How much one span may hold; what goes beyond is cut off and counted on the record. Defaults are OpenTelemetry's.
- *
- * @since 0.1.0
- */
-export interface Limits {
-  /** Attributes of a span. Default: 128. */
-  readonly attributes: number
-  /** Characters of an attribute's text. Default: no limit. */
-  readonly attributeValueLength: number
-  /** Events of a span. Default: 128. */
-  readonly events: number
-  /** Links of a span. Default: 128. */
-  readonly links: number
-  /** Attributes of one event. Default: 128. */
-  readonly eventAttributes: number
-  /** Attributes of one link. Default: 128. */
-  readonly linkAttributes: number
-}
+export type { Limits } from "./RecorderSpan.ts"
+export type { Ids } from "./SpanIds.ts"
 
 /**
  * The limits that hold unless others are given.
@@ -60,64 +32,132 @@ export const defaultLimits: Limits = {
 }
 
 /**
- * Makes random ids from the platform's secure source, taken in bulk: one call to it serves a few hundred spans.
+ * How many spans a Recorder has seen: `started` is the sum of the unsampled, the live and those that were given to `onEnd`.
  *
  * @since 0.1.0
  */
-export const randomIds = (): Ids => {
-  const pool = new Uint8Array(4096)
-  let used = pool.length
-  const hex = (bytes: number): string => {
-    if (used + bytes > pool.length) {
-      crypto.getRandomValues(pool)
-      used = 0
-    }
-    let text = ""
-    for (const end = used + bytes; used < end; used++) text += hexDigits[pool[used]!]
-    // All zero means "no id" (W3C Trace Context §3.2.2.3).
-    return /^0+$/.test(text) ? hex(bytes) : text
-  }
-  return { traceId: () => hex(16), spanId: () => hex(8) }
+export interface Counts {
+  readonly started: number
+  readonly unsampled: number
+  /** Sampled spans that are open. */
+  readonly live: number
 }
 
-const hexDigits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+/**
+ * A tracer that records.
+ *
+ * @since 0.1.0
+ */
+export interface Recorder extends Tracer.Tracer {
+  readonly counts: () => Counts
+  /**
+   * Names the spans that opened before an instant (nanoseconds since the Unix epoch) and are open still, each once.
+   */
+  readonly takeOverdue: (openedBefore: bigint) => ReadonlyArray<OpenSpan>
+  /**
+   * Ends all spans that are open, because nobody else will: at a shutdown, say. They are `unset`, with the reason as
+   * `handspan.abandoned`.
+   */
+  readonly abandon: (reason: string, at: bigint) => void
+}
 
 /**
- * Makes a tracer that gives each sampled span to `onEnd` once, as a record, when it ends.
+ * A span that is open.
+ *
+ * @since 0.1.0
+ */
+export interface OpenSpan {
+  readonly name: string
+  readonly traceId: string
+  readonly spanId: string
+  readonly startTimeUnixNano: bigint
+}
+
+/**
+ * Makes a tracer that gives each sampled span to `onEnd` once, written as OTLP protobuf, when it ends.
  *
  * **Details**: an unsampled span has real ids, passes them on, and records nothing. Attribute values are copied as they
  * arrive; of the Exit only what `SpanEnd.fromExit` reads is kept, never its value. Spans of plain `Effect.withSpan` are
  * recorded like those of agents. There is no hook around primitives: code inside of a span runs at its usual speed.
  *
+ * **Gotchas**: the bytes that `onEnd` gets are written over by the next span: copy what is to stay.
+ *
  * @example
  * ```ts
  * import { Effect } from "effect"
- * import { Recorder } from "handspan"
+ * import { Recorder, SpanBuffer } from "handspan"
  *
- * const names: Array<string> = []
- * const tracer = Recorder.make({ onEnd: (span) => void names.push(span.name) })
+ * const buffer = new SpanBuffer.SpanBuffer()
+ * const tracer = Recorder.make({ onEnd: (span) => buffer.append(span) })
  * Effect.runSync(Effect.withSpan(Effect.void, "work").pipe(Effect.withTracer(tracer)))
- * if (names.join() !== "work") throw new Error("expected the span")
+ * if (buffer.take().count !== 1) throw new Error("expected the span")
  * ```
  *
  * @since 0.1.0
  */
 export const make = (options: {
-  readonly onEnd: (span: SpanRecord.SpanRecord) => void
+  readonly onEnd: (span: EncodedSpan) => void
+  /** Told of each sampled span when it opens. */
+  readonly onStart?: (() => void) | undefined
+  /**
+   * Given a picture of each sampled span that is still open at the end of the turn in which it started: without an end,
+   * with `handspan.pending`.
+   */
+  readonly onPending?: ((span: EncodedSpan) => void) | undefined
   /** Default: no attributes. */
   readonly resource?: SpanRecord.Resource | undefined
   readonly limits?: Partial<Limits> | undefined
-  /** Default: `randomIds()`. */
-  readonly ids?: Ids | undefined
-}): Tracer.Tracer => {
+  /** Default: random ones from the platform's secure source. */
+  readonly ids?: SpanIds.Ids | undefined
+}): Recorder => {
   const recording: Recording = {
+    encoder: new SpanEncoder(),
     onEnd: options.onEnd,
     resource: options.resource ?? SpanRecord.emptyResource,
     limits: { ...defaultLimits, ...options.limits },
-    ids: options.ids ?? randomIds()
+    ids: idsOf(options),
+    stacks: new StackBudget(),
+    started: 0,
+    unsampled: 0,
+    ended: 0,
+    first: undefined,
+    last: undefined
   }
-  return Tracer.make({
-    span: (span) => (span.sampled ? new RecorderSpan(recording, span) : new UnsampledSpan(recording.ids, span))
+  const { onPending, onStart } = options
+  const tracer = Tracer.make({
+    span: (span) => {
+      if (span.sampled) {
+        const made = new RecorderSpan(recording, span)
+        onStart?.()
+        // Its attributes come after it.
+        if (onPending !== undefined) queueMicrotask(() => made.picture(onPending))
+        return made
+      }
+      recording.started++
+      recording.unsampled++
+      return new UnsampledSpan(recording.ids, span)
+    }
+  })
+  return Object.assign(tracer, {
+    counts: () => {
+      const { ended, started, unsampled } = recording
+      return { started, unsampled, live: started - unsampled - ended }
+    },
+    takeOverdue: (openedBefore: bigint) => {
+      const overdue: Array<OpenSpan> = []
+      for (let span = recording.first; span !== undefined; span = span.after) {
+        if (span.startTimeUnixNano > openedBefore) break
+        if (!span.overdue) overdue.push(span)
+        span.overdue = true
+      }
+      return overdue
+    },
+    abandon: (reason: string, at: bigint) => {
+      // Closing one takes it out of the ring.
+      for (let span = recording.last; span !== undefined; span = recording.last) {
+        span.close(at, { code: "unset" }, [Key.abandoned, reason])
+      }
+    }
   })
 }
 
@@ -127,231 +167,10 @@ export const make = (options: {
  *
  * @since 0.1.0
  */
-export const makeNoop = (options?: { readonly ids?: Ids | undefined }): Tracer.Tracer => {
-  const ids = options?.ids ?? randomIds()
+export const makeNoop = (options: { readonly ids?: SpanIds.Ids | undefined } = {}): Tracer.Tracer => {
+  const ids = idsOf(options)
   return Tracer.make({ span: (span) => new UnsampledSpan(ids, span) })
 }
 
-interface Recording {
-  readonly onEnd: (span: SpanRecord.SpanRecord) => void
-  readonly resource: SpanRecord.Resource
-  readonly limits: Limits
-  readonly ids: Ids
-}
-
-type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]
-
-/**
- * A span of the Recorder. `flags` and `traceState` are W3C's, for whoever carries the context elsewhere.
- */
-class RecorderSpan implements Tracer.Span {
-  readonly _tag = "Span"
-  readonly name: string
-  readonly traceId: string
-  readonly spanId: string
-  readonly flags: number
-  readonly traceState: string
-  readonly parent: Option.Option<Tracer.AnySpan>
-  readonly annotations: Context.Context<never>
-  readonly kind: Tracer.SpanKind
-  readonly sampled = true
-  readonly attributes = new Map<string, SpanRecord.AttributeValue>()
-  status: Tracer.SpanStatus
-  private readonly recording: Recording
-  private readonly parentContext: TraceContext.TraceContext | undefined
-  private recordedLinks: Array<SpanRecord.SpanLink> = []
-  private events: Array<SpanRecord.SpanEvent> = []
-  private droppedAttributes = 0
-  private droppedEvents = 0
-  private droppedLinks = 0
-
-  constructor(recording: Recording, options: SpanOptions) {
-    this.recording = recording
-    this.name = options.name
-    this.annotations = options.annotations
-    this.kind = options.kind
-    this.status = { _tag: "Started", startTime: options.startTime }
-    this.parentContext = contextOf(options.parent)
-    this.parent = this.parentContext === undefined ? Option.none() : options.parent
-    this.traceId = this.parentContext?.traceId ?? recording.ids.traceId()
-    this.spanId = recording.ids.spanId()
-    this.flags = randomFlag(this.parentContext) | TraceContext.flagSampled
-    this.traceState = this.parentContext?.traceState ?? ""
-    this.addLinks(options.links)
-  }
-
-  attribute(key: string, value: unknown): void {
-    if (this.status._tag === "Ended") return
-    const { attributeValueLength, attributes } = this.recording.limits
-    const copied = SpanRecord.toAttributeValue(value, attributeValueLength)
-    if (copied === undefined) return
-    if (this.attributes.size >= attributes && !this.attributes.has(key)) {
-      this.droppedAttributes++
-    } else {
-      this.attributes.set(key, copied)
-    }
-  }
-
-  event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
-    if (this.status._tag === "Ended") return
-    const { attributeValueLength, eventAttributes, events } = this.recording.limits
-    if (this.events.length >= events && !ownEvents.has(name)) {
-      this.droppedEvents++
-    } else {
-      this.events.push({ name, timeUnixNano: startTime, ...copy(attributes, eventAttributes, attributeValueLength) })
-    }
-  }
-
-  /** What the span links to, by its ids alone: the linked spans themselves are not kept alive. */
-  get links(): ReadonlyArray<Tracer.SpanLink> {
-    return this.recordedLinks.map((link) => ({
-      span: TraceContext.toExternalSpan(link),
-      attributes: link.attributes
-    }))
-  }
-
-  addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
-    if (this.status._tag === "Ended") return
-    const { attributeValueLength, linkAttributes, links: limit } = this.recording.limits
-    for (const link of links) {
-      const context = TraceContext.fromSpan(link.span)
-      if (context === undefined || this.recordedLinks.length >= limit) {
-        this.droppedLinks++
-      } else {
-        this.recordedLinks.push({ ...context, ...copy(link.attributes, linkAttributes, attributeValueLength) })
-      }
-    }
-  }
-
-  end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
-    if (this.status._tag === "Ended") return
-    const startTime = this.status.startTime
-    const { attributeValueLength } = this.recording.limits
-    const end = SpanEnd.fromExit(
-      exit,
-      Number.isFinite(attributeValueLength) ? { textLength: attributeValueLength } : {}
-    )
-    // How a span ended is never what the limits cut off.
-    for (const key in end.attributes) this.attributes.set(key, end.attributes[key]!)
-    for (const { attributes, name } of end.events) {
-      this.events.push({ name, timeUnixNano: endTime, attributes, droppedAttributesCount: 0 })
-    }
-    // The Exit holds the program's own values; a span that somebody keeps must not keep those.
-    this.status = { _tag: "Ended", startTime, endTime, exit: Exit.isSuccess(exit) ? Exit.void : Exit.fail(end.status) }
-    const record = this.toRecord(startTime, endTime, end.status)
-    this.events = []
-    this.recordedLinks = []
-    this.recording.onEnd(record)
-  }
-
-  private toRecord(startTime: bigint, endTime: bigint, status: SpanRecord.SpanStatus): SpanRecord.SpanRecord {
-    return {
-      traceId: this.traceId,
-      spanId: this.spanId,
-      parentSpanId: this.parentContext?.spanId,
-      parentIsRemote: Option.isSome(this.parent) && this.parent.value._tag === "ExternalSpan",
-      flags: this.flags,
-      traceState: this.traceState,
-      name: this.name,
-      kind: this.kind,
-      startTimeUnixNano: startTime,
-      // A wall clock may be set back while a span is open; a negative duration would be refused or shown as nonsense.
-      endTimeUnixNano: endTime < startTime ? startTime : endTime,
-      attributes: Object.fromEntries(this.attributes),
-      events: this.events,
-      links: this.recordedLinks,
-      status,
-      droppedAttributesCount: this.droppedAttributes,
-      droppedEventsCount: this.droppedEvents,
-      droppedLinksCount: this.droppedLinks,
-      resource: this.recording.resource,
-      scope: Context.get(this.annotations, SpanRecord.Scope)
-    }
-  }
-}
-
-/**
- * A span that is not recorded: what others need to go on with its trace, and nothing else. Its own id is made when
- * somebody asks for it, which mostly nobody does.
- */
-class UnsampledSpan implements Tracer.Span {
-  readonly _tag = "Span"
-  readonly name: string
-  readonly traceId: string
-  readonly flags: number
-  readonly traceState: string
-  readonly parent: Option.Option<Tracer.AnySpan>
-  readonly annotations: Context.Context<never>
-  readonly kind: Tracer.SpanKind
-  readonly sampled = false
-  readonly links: ReadonlyArray<Tracer.SpanLink> = noLinks
-  readonly attributes: ReadonlyMap<string, unknown> = noAttributes
-  status: Tracer.SpanStatus
-  private readonly ids: Ids
-  private ownSpanId: string | undefined
-
-  constructor(ids: Ids, options: SpanOptions) {
-    const parent = contextOf(options.parent)
-    this.ids = ids
-    this.name = options.name
-    this.traceId = parent?.traceId ?? ids.traceId()
-    this.flags = randomFlag(parent)
-    this.traceState = parent?.traceState ?? ""
-    this.parent = options.parent
-    this.annotations = options.annotations
-    this.kind = options.kind
-    this.status = { _tag: "Started", startTime: options.startTime }
-  }
-
-  get spanId(): string {
-    return (this.ownSpanId ??= this.ids.spanId())
-  }
-
-  attribute(): void {}
-  event(): void {}
-  addLinks(): void {}
-
-  end(endTime: bigint): void {
-    if (this.status._tag === "Ended") return
-    this.status = { _tag: "Ended", startTime: this.status.startTime, endTime, exit: Exit.void }
-  }
-}
-
-/** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
-const ownEvents = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])
-
-const noLinks: ReadonlyArray<Tracer.SpanLink> = []
-const noAttributes: ReadonlyMap<string, unknown> = new Map()
-
-/** A parent with ids that mean nothing, as Effect's are while its tracing is off, is no parent. Our own need no check. */
-const contextOf = (parent: Option.Option<Tracer.AnySpan>): TraceContext.TraceContext | undefined => {
-  if (Option.isNone(parent)) return undefined
-  const span = parent.value
-  return span instanceof RecorderSpan || span instanceof UnsampledSpan ? span : TraceContext.fromSpan(span)
-}
-
-/** A trace begun here has a random id; one begun elsewhere keeps what its maker said (W3C level 2, random flag). */
-const randomFlag = (parent: TraceContext.TraceContext | undefined): number =>
-  parent === undefined ? TraceContext.flagRandom : parent.flags & TraceContext.flagRandom
-
-/** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
-const copy = (
-  from: Readonly<Record<string, unknown>> | undefined,
-  limit: number,
-  valueLength: number
-): { readonly attributes: SpanRecord.Attributes; readonly droppedAttributesCount: number } => {
-  const attributes: Record<string, SpanRecord.AttributeValue> = {}
-  let dropped = 0
-  let taken = 0
-  for (const [key, value] of from === undefined ? [] : SpanRecord.entries(from)) {
-    if (taken >= limit) {
-      dropped++
-      continue
-    }
-    const copied = SpanRecord.toAttributeValue(value, valueLength)
-    if (copied === undefined) continue
-    Object.defineProperty(attributes, key, { value: copied, enumerable: true, configurable: true, writable: true })
-    taken++
-  }
-  return { attributes, droppedAttributesCount: dropped }
-}
+const idsOf = ({ ids }: { readonly ids?: SpanIds.Ids | undefined }): SpanIds.IdWords =>
+  ids === undefined ? SpanIds.random() : SpanIds.fromTexts(ids)

@@ -53,6 +53,8 @@ export interface Limits {
   readonly exceptions?: number | undefined
   /** How many causes of a cause are told in a stack trace. Default: 4. */
   readonly causes?: number | undefined
+  /** Whether stack traces are told: the engine makes their text when it is read, which is by far the dearest. Default: true. */
+  readonly stacks?: boolean | undefined
 }
 
 /**
@@ -82,7 +84,7 @@ export const otherError = "_OTHER"
  * @since 0.1.0
  */
 export const fromExit = (exit: Exit.Exit<unknown, unknown>, limits: Limits = {}): SpanEnd => {
-  if (Exit.isSuccess(exit)) return { status: { code: "ok" }, attributes: {}, events: [] }
+  if (Exit.isSuccess(exit)) return success
   const stop = terminationOf(exit.cause)
   if (stop !== undefined) {
     return { status: { code: "ok" }, attributes: { [Key.terminationReason]: stop.reason }, events: [] }
@@ -124,6 +126,8 @@ export const terminationOf = (cause: Cause.Cause<unknown>): Terminated | undefin
   return stop
 }
 
+const success: SpanEnd = { status: { code: "ok" }, attributes: {}, events: [] }
+
 interface Exception {
   readonly type: string
   readonly message: string
@@ -132,8 +136,8 @@ interface Exception {
 
 const unknownException: Exception = { type: otherError, message: "error", stack: undefined }
 
-const exceptionOf = (error: unknown, { causes = 4, textLength = 8192 }: Limits): Exception => {
-  const stack = guarded(() => stackOf(error, causes), undefined)
+const exceptionOf = (error: unknown, { causes = 4, stacks = true, textLength = 8192 }: Limits): Exception => {
+  const stack = stacks ? guarded(() => stackOf(error, causes), undefined) : undefined
   return { ...describe(error, textLength), stack: stack === undefined ? undefined : cut(stack, textLength) }
 }
 

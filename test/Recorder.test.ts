@@ -333,6 +333,47 @@ describe("Recorder.make", () => {
     })
   )
 
+  it.effect("writes the stack traces of the first 100 failures of a second, and every type and message", () =>
+    Effect.gen(function* () {
+      const fail = Effect.exit(Effect.withSpan(Effect.die(new TypeError("no")), "fails"))
+      const { spans } = yield* recorded(
+        Effect.gen(function* () {
+          for (let i = 0; i < 150; i++) yield* fail
+          yield* TestClock.adjust("1 seconds")
+          yield* fail
+        })
+      )
+      const events = spans.map((span) => span.events[0]?.attributes ?? {})
+      assert.isTrue(
+        events.every((event) => event["exception.type"] === "TypeError" && event["exception.message"] === "no")
+      )
+      const hasStack = events.map((event) => event["exception.stacktrace"] !== undefined)
+      assert.deepStrictEqual(
+        hasStack,
+        Array.from({ length: 151 }, (_, index) => index < 100 || index === 150)
+      )
+    })
+  )
+
+  it.effect("survives times that are none", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(
+        Effect.gen(function* () {
+          const span = yield* Effect.makeSpan("odd")
+          span.event("event", undefined as never)
+          span.end(Number.NaN as never, Exit.void)
+        })
+      )
+      assert.deepStrictEqual(
+        spans.map(({ endTimeUnixNano, events, startTimeUnixNano }) => [
+          endTimeUnixNano === startTimeUnixNano,
+          events[0]?.timeUnixNano === startTimeUnixNano
+        ]),
+        [[true, true]]
+      )
+    })
+  )
+
   it.effect("has no hook around primitives", () =>
     Effect.sync(() => assert.isUndefined(Recorder.make({ onEnd: () => {} }).context))
   )
@@ -371,18 +412,6 @@ describe("Recorder.makeNoop, at depth", () => {
       for (let depth = 0; depth < 100_000; depth++) span = yield* Effect.makeSpan("span", { parent: span })
       assert.isTrue(TraceContext.isTraceId(TraceContext.fromSpan(span)?.traceId ?? ""))
     }).pipe(Effect.withTracer(Recorder.makeNoop()))
-  )
-})
-
-describe("Recorder.randomIds", () => {
-  it.effect("gives valid ids, none of them twice", () =>
-    Effect.sync(() => {
-      const ids = Recorder.randomIds()
-      const traceIds = Array.from({ length: 2000 }, ids.traceId)
-      const spanIds = Array.from({ length: 2000 }, ids.spanId)
-      assert.isTrue(traceIds.every(TraceContext.isTraceId) && spanIds.every(TraceContext.isSpanId))
-      assert.strictEqual(new Set([...traceIds, ...spanIds]).size, 4000)
-    })
   )
 })
 

@@ -1,7 +1,9 @@
 // Runs a program under a Recorder of its own with countable ids, and gives the spans back. What the suite stands on until
 // the testing kit is there.
-import { Effect, Exit, Option } from "effect"
+import { Effect, Exit, Option, Result } from "effect"
+import * as OtlpProtobuf from "../src/OtlpProtobuf.ts"
 import * as Recorder from "../src/Recorder.ts"
+import { SpanBuffer } from "../src/SpanBuffer.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
 
 const countedIds = (): Recorder.Ids => {
@@ -19,9 +21,12 @@ export const recorded = <A, E, R>(
   options?: { readonly limits?: Partial<Recorder.Limits> }
 ): Effect.Effect<{ readonly exit: Exit.Exit<A, E>; readonly spans: ReadonlyArray<SpanRecord> }, never, R> =>
   Effect.suspend(() => {
-    const spans: Array<SpanRecord> = []
-    const tracer = Recorder.make({ ids: countedIds(), onEnd: (span) => void spans.push(span), ...options })
-    return Effect.map(Effect.exit(Effect.withTracer(program, tracer)), (exit) => ({ exit, spans }))
+    const buffer = new SpanBuffer()
+    const tracer = Recorder.make({ ids: countedIds(), onEnd: (span) => buffer.append(span), ...options })
+    return Effect.map(Effect.exit(Effect.withTracer(program, tracer)), (exit) => ({
+      exit,
+      spans: Result.getOrThrow(OtlpProtobuf.decode(buffer.take().bytes))
+    }))
   })
 
 /** The error that an exit failed with. */

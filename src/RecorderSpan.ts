@@ -1,0 +1,378 @@
+/**
+ * The spans of the Recorder: what stands on one while it is open, and how it is written when it ends. Written for speed:
+ * ids are words until somebody asks for their text, attributes a flat list until somebody asks for a Map.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import { EventName, Key } from "./Conventions.ts"
+import {
+  type EncodableEvent,
+  type EncodableLink,
+  type EncodableSpan,
+  type EncodedSpan,
+  type FlatAttributes,
+  flatten,
+  type SpanEncoder
+} from "./SpanEncoder.ts"
+import * as SpanEnd from "./SpanEnd.ts"
+import { hex, type IdWords } from "./SpanIds.ts"
+import * as SpanRecord from "./SpanRecord.ts"
+import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
+import type { StackBudget } from "./StackBudget.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * How much one span may hold; what goes beyond is cut off and counted on the record. Defaults are OpenTelemetry's.
+ *
+ * @since 0.1.0
+ */
+export interface Limits {
+  /** Attributes of a span. Default: 128. */
+  readonly attributes: number
+  /** Characters of an attribute's text. Default: no limit. */
+  readonly attributeValueLength: number
+  /** Events of a span. Default: 128. */
+  readonly events: number
+  /** Links of a span. Default: 128. */
+  readonly links: number
+  /** Attributes of one event. Default: 128. */
+  readonly eventAttributes: number
+  /** Attributes of one link. Default: 128. */
+  readonly linkAttributes: number
+}
+
+/**
+ * What all spans of a Recorder share, and where it keeps those that are open: a ring, so that one leaves it without a search.
+ *
+ * @since 0.1.0
+ */
+export interface Recording {
+  readonly encoder: SpanEncoder
+  readonly onEnd: (span: EncodedSpan) => void
+  readonly resource: SpanRecord.Resource
+  readonly limits: Limits
+  readonly ids: IdWords
+  readonly stacks: StackBudget
+  started: number
+  unsampled: number
+  ended: number
+  /** The span that opened first, and the one that opened last, of those that are open. */
+  first: RecorderSpan | undefined
+  last: RecorderSpan | undefined
+}
+
+/**
+ * A span that is recorded. `flags` and `traceState` are W3C's, for whoever carries the context elsewhere.
+ *
+ * @since 0.1.0
+ */
+export class RecorderSpan implements Tracer.Span, EncodableSpan {
+  readonly _tag = "Span"
+  readonly name: string
+  readonly trace: Trace
+  readonly id0: number
+  readonly id1: number
+  readonly parentId0: number
+  readonly parentId1: number
+  readonly parent: Option.Option<Tracer.AnySpan>
+  readonly annotations: Context.Context<never>
+  readonly kind: Tracer.SpanKind
+  readonly sampled = true
+  readonly startTimeUnixNano: bigint
+  endTimeUnixNano = 0n
+  endStatus: SpanRecord.SpanStatus = unset
+  endAttributes: FlatAttributes = nothing
+  droppedAttributes = 0
+  droppedEvents = 0
+  droppedLinks = 0
+  /** The neighbours among the open spans, in the order in which they opened. */
+  before: RecorderSpan | undefined
+  after: RecorderSpan | undefined
+  /** Whether somebody was told that it is open for long. */
+  overdue = false
+  private readonly recording: Recording
+  private flat: Array<string | SpanRecord.AttributeValue> = []
+  private compactAt = 0
+  private map: Map<string, SpanRecord.AttributeValue> | undefined
+  private ownEvents: Array<EncodableEvent> | undefined
+  private ownLinks: Array<EncodableLink> | undefined
+  private isOpen = true
+  private idText: string | undefined
+
+  constructor(recording: Recording, options: SpanOptions) {
+    const parent = parentOf(options.parent)
+    this.recording = recording
+    this.name = textOf(options.name)
+    this.annotations = options.annotations
+    this.kind = options.kind
+    this.startTimeUnixNano = options.startTime
+    if (parent === undefined) {
+      this.parent = Option.none()
+      this.trace = begin(recording.ids)
+      this.parentId0 = 0
+      this.parentId1 = 0
+    } else {
+      this.parent = options.parent
+      this.trace = parent.trace
+      this.parentId0 = parent.id0
+      this.parentId1 = parent.id1
+    }
+    const { id0, id1 } = recording.ids.span()
+    this.id0 = id0
+    this.id1 = id1
+    if (options.links.length > 0) this.addLinks(options.links)
+    this.enter()
+  }
+
+  get traceId(): string {
+    return this.trace.id
+  }
+
+  get spanId(): string {
+    return (this.idText ??= hex(this.id0) + hex(this.id1))
+  }
+
+  get flags(): number {
+    return this.trace.randomFlag | TraceContext.flagSampled
+  }
+
+  get traceState(): string {
+    return this.trace.traceState
+  }
+
+  get parentIsRemote(): boolean {
+    return Option.isSome(this.parent) && this.parent.value._tag === "ExternalSpan"
+  }
+
+  get resource(): SpanRecord.Resource {
+    return this.recording.resource
+  }
+
+  get scope(): SpanRecord.InstrumentationScope {
+    return this.annotations === noAnnotations
+      ? SpanRecord.defaultScope
+      : Context.get(this.annotations, SpanRecord.Scope)
+  }
+
+  get attributeLimit(): number {
+    return this.recording.limits.attributes
+  }
+
+  get flatAttributes(): FlatAttributes {
+    return this.flat
+  }
+
+  get flatEvents(): ReadonlyArray<EncodableEvent> {
+    return this.ownEvents ?? noEvents
+  }
+
+  get flatLinks(): ReadonlyArray<EncodableLink> {
+    return this.ownLinks ?? noLinks
+  }
+
+  // The Exit holds the program's own values; a span that somebody keeps must not keep those.
+  get status(): Tracer.SpanStatus {
+    return this.isOpen
+      ? { _tag: "Started", startTime: this.startTimeUnixNano }
+      : {
+          _tag: "Ended",
+          startTime: this.startTimeUnixNano,
+          endTime: this.endTimeUnixNano,
+          exit: this.endStatus.code === "ok" ? Exit.void : Exit.fail(this.endStatus)
+        }
+  }
+
+  get attributes(): ReadonlyMap<string, SpanRecord.AttributeValue> {
+    return (this.map ??= this.toMap())
+  }
+
+  /** What the span links to, by its ids alone: the linked spans themselves are not kept alive. */
+  get links(): ReadonlyArray<Tracer.SpanLink> {
+    return this.flatLinks.map((link) => ({
+      span: TraceContext.toExternalSpan(link),
+      attributes: Object.fromEntries(pairs(link.flatAttributes))
+    }))
+  }
+
+  attribute(key: string, value: unknown): void {
+    if (!this.isOpen) return
+    const limit = this.recording.limits.attributeValueLength
+    // What most values are needs no look at what else they could be.
+    const copied =
+      typeof value === "number" || (typeof value === "string" && value.length <= limit)
+        ? value
+        : SpanRecord.toAttributeValue(value, limit)
+    if (copied === undefined) return
+    const { flat } = this
+    const { length } = flat
+    this.map = undefined
+    // Up to eight a search is the fastest; beyond, a value that comes again is found when the span is written.
+    if (length <= 16) {
+      for (let i = 0; i < length; i += 2) {
+        if (flat[i] === key) {
+          flat[i + 1] = copied
+          return
+        }
+      }
+    }
+    flat.push(key, copied)
+    if (length > 512 && length > this.compactAt) this.compact()
+  }
+
+  event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
+    if (!this.isOpen) return
+    const { attributeValueLength, eventAttributes, events } = this.recording.limits
+    const own = (this.ownEvents ??= [])
+    if (own.length >= events && !neverCutOff.has(name)) {
+      this.droppedEvents++
+    } else {
+      own.push({
+        name: textOf(name),
+        timeUnixNano: typeof startTime === "bigint" ? startTime : this.startTimeUnixNano,
+        ...copy(attributes, eventAttributes, attributeValueLength)
+      })
+    }
+  }
+
+  addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
+    if (!this.isOpen) return
+    const { attributeValueLength, linkAttributes, links: limit } = this.recording.limits
+    const own = (this.ownLinks ??= [])
+    for (const { attributes, span } of links) {
+      const context = TraceContext.fromSpan(span)
+      if (context === undefined || own.length >= limit) {
+        this.droppedLinks++
+      } else {
+        own.push({ ...context, ...copy(attributes, linkAttributes, attributeValueLength) })
+      }
+    }
+  }
+
+  end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
+    if (!this.isOpen) return
+    if (typeof endTime !== "bigint") return this.end(this.startTimeUnixNano, exit)
+    if (Exit.isSuccess(exit)) {
+      this.close(endTime, ok, nothing)
+      return
+    }
+    const { attributeValueLength } = this.recording.limits
+    const end = SpanEnd.fromExit(exit, {
+      textLength: Number.isFinite(attributeValueLength) ? attributeValueLength : undefined,
+      stacks: this.recording.stacks.mayTake(endTime)
+    })
+    // How a span ended is never what the limits cut off.
+    for (const { attributes, name } of end.events) {
+      const event = { name, timeUnixNano: endTime, flatAttributes: flatten(attributes), droppedAttributes: 0 }
+      ;(this.ownEvents ??= []).push(event)
+    }
+    this.close(endTime, end.status, flatten(end.attributes))
+  }
+
+  /** Ends the span, writes it, and gives it to whoever takes finished spans. */
+  close(endTime: bigint, status: SpanRecord.SpanStatus, attributes: FlatAttributes): void {
+    if (!this.isOpen) return
+    const { recording } = this
+    // A wall clock may be set back while a span is open; a negative duration would be refused or shown as nonsense.
+    this.endTimeUnixNano = endTime < this.startTimeUnixNano ? this.startTimeUnixNano : endTime
+    this.endStatus = status
+    this.endAttributes = attributes
+    this.isOpen = false
+    this.leave()
+    recording.ended++
+    const encoded = recording.encoder.encode(this)
+    this.ownEvents = undefined
+    this.ownLinks = undefined
+    recording.onEnd(encoded)
+  }
+
+  /** Gives the span as it is now, if it is still open. */
+  picture(take: (span: EncodedSpan) => void): void {
+    if (!this.isOpen) return
+    this.endAttributes = pending
+    take(this.recording.encoder.encode(this))
+    this.endAttributes = nothing
+  }
+
+  private enter(): void {
+    const { recording } = this
+    recording.started++
+    const { last } = recording
+    this.before = last
+    if (last === undefined) recording.first = this
+    else last.after = this
+    recording.last = this
+  }
+
+  private leave(): void {
+    const { after, before, recording } = this
+    if (before === undefined) recording.first = after
+    else before.after = after
+    if (after === undefined) recording.last = before
+    else after.before = before
+    this.before = undefined
+    this.after = undefined
+  }
+
+  /** A key that is set again and again must not fill the memory. */
+  private compact(): void {
+    const { attributes } = this.recording.limits
+    const seen = new Map<string, SpanRecord.AttributeValue>()
+    for (const [key, value] of pairs(this.flat)) {
+      if (seen.size < attributes || seen.has(key)) seen.set(key, value)
+      else this.droppedAttributes++
+    }
+    this.flat = Array.from(seen).flat(1)
+    this.compactAt = this.flat.length * 2
+  }
+
+  private toMap(): Map<string, SpanRecord.AttributeValue> {
+    const map = new Map<string, SpanRecord.AttributeValue>()
+    for (const [key, value] of pairs(this.flat)) {
+      if (map.size < this.attributeLimit || map.has(key)) map.set(key, value)
+    }
+    for (const [key, value] of pairs(this.endAttributes)) map.set(key, value)
+    return map
+  }
+}
+
+const ok: SpanRecord.SpanStatus = { code: "ok" }
+const unset: SpanRecord.SpanStatus = { code: "unset" }
+const nothing: FlatAttributes = []
+const pending: FlatAttributes = [Key.pending, true]
+/** Plain JavaScript may name a span anything. */
+const textOf = (name: unknown): string => (typeof name === "string" ? name : String(name))
+
+const noEvents: ReadonlyArray<EncodableEvent> = []
+const noLinks: ReadonlyArray<EncodableLink> = []
+const noAnnotations = Context.empty()
+
+/** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
+const neverCutOff = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])
+
+const pairs = function* (flat: FlatAttributes): Generator<readonly [string, SpanRecord.AttributeValue]> {
+  for (let i = 0; i < flat.length; i += 2) yield [flat[i] as string, flat[i + 1]!]
+}
+
+/** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
+const copy = (
+  from: Readonly<Record<string, unknown>> | undefined,
+  limit: number,
+  valueLength: number
+): { readonly flatAttributes: FlatAttributes; readonly droppedAttributes: number } => {
+  if (from === undefined) return { flatAttributes: nothing, droppedAttributes: 0 }
+  const flatAttributes: Array<string | SpanRecord.AttributeValue> = []
+  let droppedAttributes = 0
+  for (const [key, value] of SpanRecord.entries(from)) {
+    if (flatAttributes.length >= limit * 2) {
+      droppedAttributes++
+      continue
+    }
+    const copied = SpanRecord.toAttributeValue(value, valueLength)
+    if (copied !== undefined) flatAttributes.push(key, copied)
+  }
+  return { flatAttributes, droppedAttributes }
+}

@@ -1,0 +1,85 @@
+/**
+ * What the spans of one trace share, and how a new span finds it: at its parent, ours or not, or by beginning a trace.
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import { traceWords, type TraceWords, word } from "./SpanEncoder.ts"
+import { hex, type IdWords } from "./SpanIds.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * What `Tracer.span` is given.
+ *
+ * @since 0.1.0
+ */
+export type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]
+
+/**
+ * What the spans of one trace share.
+ *
+ * @since 0.1.0
+ */
+export class Trace implements TraceWords {
+  readonly word0: number
+  readonly word1: number
+  readonly word2: number
+  readonly word3: number
+  /** A trace begun here has a random id; one begun elsewhere keeps what its maker said (W3C level 2, random flag). */
+  readonly randomFlag: number
+  readonly traceState: string
+  private text: string | undefined
+
+  constructor(words: TraceWords, randomFlag: number, traceState: string, text: string | undefined) {
+    this.word0 = words.word0
+    this.word1 = words.word1
+    this.word2 = words.word2
+    this.word3 = words.word3
+    this.randomFlag = randomFlag
+    this.traceState = traceState
+    this.text = text
+  }
+
+  get id(): string {
+    return (this.text ??= hex(this.word0) + hex(this.word1) + hex(this.word2) + hex(this.word3))
+  }
+}
+
+/**
+ * Begins a trace.
+ *
+ * @since 0.1.0
+ */
+export const begin = (ids: IdWords): Trace => new Trace(ids.trace(), TraceContext.flagRandom, "", undefined)
+
+/**
+ * What a new span needs of its parent.
+ *
+ * @since 0.1.0
+ */
+export interface Parent {
+  readonly trace: Trace
+  /** The span id as two words. */
+  readonly id0: number
+  readonly id1: number
+}
+
+/**
+ * The parent of a new span, as far as it has ids that mean something: Effect's, while its tracing is off, have none.
+ *
+ * @since 0.1.0
+ */
+export const parentOf = (parent: Option.Option<Tracer.AnySpan>): Parent | undefined => {
+  if (Option.isNone(parent)) return undefined
+  const span: Tracer.AnySpan & Partial<Parent> = parent.value
+  if (span.trace instanceof Trace) return span as Tracer.AnySpan & Parent
+  const context = TraceContext.fromSpan(span)
+  if (context === undefined) return undefined
+  const { flags, spanId, traceId, traceState } = context
+  return {
+    trace: new Trace(traceWords(traceId), flags & TraceContext.flagRandom, traceState, traceId),
+    id0: word(spanId, 0),
+    id1: word(spanId, 1)
+  }
+}
