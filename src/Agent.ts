@@ -138,27 +138,28 @@ export const make: {
   // A method shorthand is called "run" in every agent, which would say nothing.
   const functionName = options.run.name === "" || options.run.name === "run" ? name : options.run.name
   const spanName = handoffSpanName(name)
-  const attributes = (from: string): Record<string, unknown> => ({
-    [Key.operationName]: Operation.invokeAgent,
-    [Key.agentName]: name,
-    [Key.agent]: name,
-    [Key.handoffType]: handoffType,
-    [Key.functionName]: functionName,
-    [Key.agentKind]: kind,
-    [Key.handoffFrom]: from,
-    [Key.handoffTo]: name,
+  const describe = (span: HandoffSpan.WritableSpan, from: string): void => {
+    span.attribute(Key.operationName, Operation.invokeAgent)
+    span.attribute(Key.agentName, name)
+    span.attribute(Key.agent, name)
+    span.attribute(Key.handoffType, handoffType)
+    span.attribute(Key.functionName, functionName)
+    span.attribute(Key.agentKind, kind)
+    span.attribute(Key.handoffFrom, from)
+    span.attribute(Key.handoffTo, name)
     // Each attempt raises it; a bad input never comes to one.
-    [Key.handoffAttempts]: 0,
-    ...(options.model === undefined ? undefined : { [Key.requestModel]: options.model })
-  })
+    span.attribute(Key.handoffAttempts, 0)
+    if (options.model !== undefined) span.attribute(Key.requestModel, options.model)
+  }
   const checkInput = check(name, "input", options.input)
   const checkOutput = check(name, "output", options.output)
 
   const call = (input: I) =>
     HandoffSpan.withSpan<A, E | HandoffMismatch, R>({
       name,
+      kind: "agent",
       spanName,
-      attributes,
+      describe,
       run: (span) => {
         let number = 0
         const attempt = Effect.suspend(() => {
@@ -174,12 +175,11 @@ export const make: {
           checkOutput === undefined ? attempted : Effect.tap(attempted, (output) => checkOutput(output, span))
         return checkInput === undefined ? checked : Effect.andThen(checkInput(input, span), checked)
       },
-      onEnd: (exit, _, outer) =>
-        Effect.sync(() => {
-          if (Exit.isSuccess(exit)) {
-            outer?.emit?.({ _tag: "HandoffOutput", agent: name, from: outer.name, output: exit.value })
-          }
-        })
+      onEnd: (exit, _, outer) => {
+        if (Exit.isSuccess(exit)) {
+          outer?.emit?.({ _tag: "HandoffOutput", agent: name, from: outer.name, output: exit.value })
+        }
+      }
     })
   Object.defineProperty(call, "name", { value: name })
   return Object.assign(call, { kind, handoffType }) as Agent<I, A, E | HandoffMismatch, Exclude<R, Tracer.ParentSpan>>
@@ -244,7 +244,7 @@ export const retryTransient = <E = unknown>(options: {
 const retried = <A, E, R>(
   attempt: Effect.Effect<A, E, R>,
   retry: Retry<E>,
-  span: Tracer.Span,
+  span: HandoffSpan.WritableSpan,
   number: () => number
 ): Effect.Effect<A, E, R> => {
   const worthAnother = (error: E) => !(error instanceof SpanEnd.Terminated) && (retry.while?.(error) ?? true)
@@ -278,7 +278,7 @@ const errorFacts = (error: unknown): Record<string, unknown> => {
 const check = (agent: string, side: HandoffMismatch["side"], schema: Schema.Schema<unknown> | undefined) => {
   if (schema === undefined) return undefined
   const decode = SchemaParser.decodeUnknownEffect(Schema.toType(schema), { errors: "all" })
-  return (value: unknown, span: Tracer.Span): Effect.Effect<void, HandoffMismatch> =>
+  return (value: unknown, span: HandoffSpan.WritableSpan): Effect.Effect<void, HandoffMismatch> =>
     Effect.matchEffect(decode(value), {
       onSuccess: () => Effect.void,
       onFailure: (issue) => {

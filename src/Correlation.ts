@@ -15,10 +15,11 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import type * as Tracer from "effect/Tracer"
 import * as Printable from "./analysis/Printable.ts"
-import { agentOfHandoffSpan, Key } from "./Conventions.ts"
+import { Key } from "./Conventions.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
+import { work } from "./Work.ts"
 
 /**
  * What a log inside of a span is tied by.
@@ -41,16 +42,16 @@ export const ofFiber = (fiber: Fiber.Fiber<unknown, unknown>): Correlation | und
   const span = fiber.cache.span
   const context = span === undefined ? undefined : TraceContext.fromSpan(span)
   if (span === undefined || context === undefined) return undefined
-  const agent = agentOf(span)
+  const agent = fiber.getRef(work)?.agent ?? agentOf(span)
   const ids = { trace_id: context.traceId, span_id: context.spanId }
   return agent === undefined ? ids : { ...ids, agent }
 }
 
-/** The agent of the nearest handoff around a span, by name where the span is not recorded and has no attributes. */
+/** The agent of the nearest handoff around a span that was opened outside of the fiber. */
 const agentOf = (span: Tracer.AnySpan): string | undefined => {
   let around: Tracer.AnySpan | undefined = span
   while (around?._tag === "Span") {
-    const agent = around.attributes.get(Key.agent) ?? agentOfHandoffSpan(around.name)
+    const agent = around.attributes.get(Key.agent)
     if (typeof agent === "string") return agent
     around = Option.getOrUndefined(around.parent)
   }

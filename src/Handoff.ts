@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { type Current, work } from "./HandoffSpan.ts"
+import { type Current, work } from "./Work.ts"
 
-export type { Current, Output } from "./HandoffSpan.ts"
+export type { Current, Output } from "./Work.ts"
 
 /**
  * The work that is running now, `undefined` outside of any agent or pipeline.

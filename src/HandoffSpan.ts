@@ -8,62 +8,10 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Tracer from "effect/Tracer"
-
-/**
- * What one handoff gave, as `Pipeline.stream` emits it.
- *
- * @since 0.1.0
- */
-export interface Output<out A = unknown> {
-  readonly _tag: "HandoffOutput"
-  /** The agent that gave it. */
-  readonly agent: string
-  /** The agent or pipeline that asked for it. */
-  readonly from: string
-  readonly output: A
-}
-
-/**
- * The work that is running now: the agent or pipeline that a handoff would come from.
- *
- * @since 0.1.0
- */
-export interface Current {
-  readonly name: string
-}
-
-/**
- * The work that is running now, with what its handoffs leave behind.
- *
- * @since 0.1.0
- */
-export interface Work extends Current {
-  /** Takes the output of each handoff as it ends. */
-  readonly emit: ((output: Output) => void) | undefined
-  readonly history: History
-}
-
-/** What happened before, within one work or one branch of it; what a fan-in links to. */
-interface History {
-  /**
-   * Spans of the handoffs that lie directly upstream of whatever comes next, as the heads of a history: a handoff that
-   * ends replaces the ones it started after.
-   */
-  upstream: ReadonlyArray<Tracer.AnySpan>
-  /** Whether the next handoff joins what lies upstream, and links to it. That handoff takes the mark off again. */
-  joins: boolean
-}
-
-/**
- * The work that a fiber runs in. Nobody else can provide it: what stands here is always whole.
- *
- * @since 0.1.0
- */
-export const work: Context.Reference<Work | undefined> = Context.Reference<Work | undefined>(
-  "handspan/HandoffSpan/work",
-  { defaultValue: () => undefined }
-)
+import * as Tracer from "effect/Tracer"
+import { Backpressure } from "./Backpressure.ts"
+import * as OpenSpan from "./OpenSpan.ts"
+import { type History, type Output, type Work, work } from "./Work.ts"
 
 /** The name that stands for the program itself where no agent or pipeline hands off. */
 const root = "root"
@@ -71,38 +19,69 @@ const root = "root"
 /**
  * Runs work as a span with a name of its own; the common ground of an agent's handoff and a pipeline.
  *
- * **Details**: inside, `current` is this work; when it ends, in whatever way, it stands upstream of what comes next. No
- * stack trace is captured: it is the dearest part of a span, and the name says where the work is.
+ * **Details**: inside, `current` is this work; when it ends, in whatever way, it stands upstream of what comes next. Where
+ * nobody records, there is no span, and what would be written on it goes nowhere.
  *
  * @since 0.1.0
  */
 export const withSpan = <A, E, R>(options: {
   readonly name: string
+  readonly kind: "agent" | "pipeline"
   readonly spanName: string
-  readonly attributes: (from: string) => Record<string, unknown>
-  readonly run: (span: Tracer.Span) => Effect.Effect<A, E, R>
+  /** Writes on the span what always stands there. */
+  readonly describe: (span: WritableSpan, from: string, now: () => bigint) => void
+  readonly run: (span: WritableSpan) => Effect.Effect<A, E, R>
   /** Called with how the work ended, before the span ends; `outer` is the work it was part of. */
-  readonly onEnd: (exit: Exit.Exit<A, E>, span: Tracer.Span, outer: Work | undefined) => Effect.Effect<void>
+  readonly onEnd: (exit: Exit.Exit<A, E>, span: WritableSpan, outer: Work | undefined, now: () => bigint) => void
 }): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-  Effect.withFiber((fiber) => {
-    const outer = fiber.getRef(work)
-    const history = outer?.history ?? { upstream: [], joins: false }
-    const atStart = history.upstream
-    const links = history.joins ? atStart.map((span) => ({ span, attributes: {} })) : []
-    history.joins = false
-    const inner: Work = { name: options.name, emit: outer?.emit, history: { upstream: [], joins: false } }
-    const attributes = options.attributes(outer?.name ?? root)
-    return Effect.useSpan(options.spanName, { attributes, links }, (span) =>
-      Effect.suspend(() => options.run(span)).pipe(
-        Effect.provideService(work, inner),
-        Effect.withParentSpan(span, { captureStackTrace: false }),
-        Effect.onExit((exit) => {
-          history.upstream = advance(history.upstream, atStart, [span])
-          return options.onEnd(exit, span, outer)
-        })
-      )
+  Effect.suspend(() => {
+    let finish: ((exit: Exit.Exit<A, E>) => void) | undefined
+    // Around the opening, so that no interruption comes between a span's beginning and its end.
+    return Effect.onExit(
+      Effect.withFiber((fiber) => {
+        const outer = fiber.getRef(work)
+        const history = outer?.history ?? { upstream: [], joins: false }
+        const atStart = history.upstream
+        const links = history.joins ? atStart.map((span) => ({ span, attributes: {} })) : noLinks
+        history.joins = false
+        const { kind, name } = options
+        const agent = kind === "agent" ? name : outer?.agent
+        const inner: Work = { name, agent, emit: outer?.emit, history: { upstream: [], joins: false } }
+        const opened = OpenSpan.open(fiber, options.spanName, links)
+        const span = opened ?? nowhere
+        const now = () => OpenSpan.now(fiber)
+        options.describe(span, outer?.name ?? root, now)
+        finish = (exit) => {
+          if (opened !== undefined) history.upstream = advance(history.upstream, atStart, [opened])
+          options.onEnd(exit, span, outer, now)
+          opened?.end(now(), exit)
+        }
+        const inside = Context.add(fiber.context, work, inner)
+        const context = opened === undefined ? inside : Context.add(inside, Tracer.ParentSpan, opened)
+        const running = Effect.updateContext(
+          Effect.suspend(() => options.run(span)),
+          // What the fiber has, and two services more.
+          () => context as Context.Context<R>
+        )
+        const hold = fiber.getRef(Backpressure)
+        return hold === undefined ? running : Effect.andThen(hold, running)
+      }),
+      (exit) => {
+        finish?.(exit)
+        return Effect.void
+      }
     )
-  })
+  }) as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>
+
+/**
+ * What can be written on a span while it is open.
+ *
+ * @since 0.1.0
+ */
+export type WritableSpan = Pick<Tracer.Span, "attribute" | "event">
+
+const nowhere: WritableSpan = { attribute: () => undefined, event: () => undefined }
+const noLinks: ReadonlyArray<Tracer.SpanLink> = []
 
 /** The heads after some work ended: its own, and those it did not start after, which ran beside it. */
 const advance = (
@@ -178,10 +157,10 @@ export const emittingTo = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(work)
-    const { history = { upstream: [], joins: false }, name = root } = outer ?? {}
+    const { agent, history = { upstream: [], joins: false }, name = root } = outer ?? {}
     const emitToBoth = (output: Output): void => {
       emit(output)
       outer?.emit?.(output)
     }
-    return Effect.provideService(effect, work, { name, history, emit: emitToBoth })
+    return Effect.provideService(effect, work, { name, agent, history, emit: emitToBoth })
   })

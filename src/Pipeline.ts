@@ -6,7 +6,6 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
@@ -80,25 +79,26 @@ export const make = <A, E, R, I = void>(
   }
 ): Pipeline<I, A, E, Exclude<R, Tracer.ParentSpan>> => {
   const mode = options?.mode ?? modeOf(stage)
-  const attributes = () => ({
-    [Key.operationName]: Operation.invokeWorkflow,
-    [Key.workflowName]: name,
-    [Key.pipelineMode]: mode
-  })
+  const spanName = pipelineSpanName(name)
   const call = (input: I) =>
     HandoffSpan.withSpan<A, E, R>({
       name,
-      spanName: pipelineSpanName(name),
-      attributes,
-      run: (span) => Effect.andThen(note(span, EventName.pipelineStarted), () => stage(input)),
-      onEnd: (exit, span) => note(span, EventName.pipelineCompleted, { [Key.pipelineOutcome]: outcome(exit) })
+      kind: "pipeline",
+      spanName,
+      describe: (span, _, now) => {
+        span.attribute(Key.operationName, Operation.invokeWorkflow)
+        span.attribute(Key.workflowName, name)
+        span.attribute(Key.pipelineMode, mode)
+        span.event(EventName.pipelineStarted, now())
+      },
+      run: () => stage(input),
+      onEnd: (exit, span, _, now) => {
+        span.event(EventName.pipelineCompleted, now(), { [Key.pipelineOutcome]: outcome(exit) })
+      }
     })
   Object.defineProperty(call, "name", { value: name })
   return Object.assign(call, { mode })
 }
-
-const note = (span: Tracer.Span, name: string, attributes?: Record<string, unknown>): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeNanos, (now) => span.event(name, now, attributes))
 
 const outcome = (exit: Exit.Exit<unknown, unknown>): string =>
   Exit.isSuccess(exit)
