@@ -1,12 +1,15 @@
 /**
  * The contract of everything that takes finished spans somewhere: a terminal, a collector, memory. Delivery calls it;
- * implementations live in `exporter/`. Queueing, batching and counting are Delivery's, not an exporter's.
+ * implementations live in `exporter/`. Queueing, batching, retrying and counting are Delivery's, not an exporter's.
  *
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as OtlpProtobuf from "./OtlpProtobuf.ts"
+import type { Batch } from "./SpanBuffer.ts"
 import type { SpanRecord } from "./SpanRecord.ts"
 
 /**
@@ -22,15 +25,17 @@ export class ExportError extends Schema.TaggedError<ExportError>()("ExportError"
   /** Whether the same batch may succeed later. */
   retryable: Schema.Boolean,
   /** How many spans of the batch were refused; the others were taken. */
-  refused: Schema.Int
+  refused: Schema.Int,
+  /** When to come back, in milliseconds from now, where the receiver said so. */
+  retryAfterMillis: Schema.optionalKey(Schema.Number)
 }) {}
 
 /**
- * Takes batches of finished spans somewhere.
+ * Takes batches of finished spans somewhere. `make` makes one for code that wants `SpanRecord`s.
  *
  * **Rules**:
- * - `export` takes the whole batch, or fails with an `ExportError` that says how many spans it refused.
- * - `export` is never called again before the last call ended, and never with an empty batch.
+ * - `export` takes the whole batch, or fails with an `ExportError` that says how many spans it refused. It is never
+ *   called with an empty batch, and by at most `concurrency` callers at once.
  * - `flush` returns when everything taken so far has left the process (or is where it belongs).
  * - `shutdown` lets go of what the exporter holds; Delivery calls it once, after the last `flush`.
  * - A batch may hold spans of several traces, in the order they ended: children before parents, mostly.
@@ -40,11 +45,22 @@ export class ExportError extends Schema.TaggedError<ExportError>()("ExportError"
 export interface Exporter {
   /** A short name for messages and ledgers, such as `console` or `otlp`. */
   readonly name: string
-  readonly export: (spans: ReadonlyArray<SpanRecord>) => Effect.Effect<void, ExportError>
+  readonly export: (batch: Batch) => Effect.Effect<void, ExportError>
   readonly flush: Effect.Effect<void>
   readonly shutdown: Effect.Effect<void>
+  /** How many exports may be under way at once. Default: 1. */
+  readonly concurrency?: number | undefined
   /** How long a span may wait for others to be sent with; unless given, Delivery's own default holds. */
   readonly batchDelay?: Duration.Input | undefined
+  /** Whether spans are worth keeping on disk while it cannot take them, where there is a spool. Default: false. */
+  readonly spool?: boolean | undefined
+  /** Whether it takes pictures of spans that are still open, which come again under their id. Default: false. */
+  readonly pendingSpans?: boolean | undefined
+  /**
+   * The last resort when the process exits and nothing asynchronous runs any more: sends what it can, synchronously,
+   * within so many milliseconds, and says of each batch how many of its spans were taken. Throws nothing.
+   */
+  readonly exportAtExit?: ((batches: ReadonlyArray<Batch>, timeoutMillis: number) => ReadonlyArray<number>) | undefined
 }
 
 /**
@@ -71,10 +87,19 @@ export const make = (options: {
   readonly flush?: Effect.Effect<void> | undefined
   readonly shutdown?: Effect.Effect<void> | undefined
   readonly batchDelay?: Duration.Input | undefined
+  readonly concurrency?: number | undefined
+  readonly spool?: boolean | undefined
 }): Exporter => ({
   name: options.name,
-  export: options.export,
+  export: (batch) =>
+    Result.match(OtlpProtobuf.decode(batch.bytes), {
+      onSuccess: options.export,
+      onFailure: ({ message }) =>
+        new ExportError({ exporter: options.name, message, retryable: false, refused: batch.count })
+    }),
   flush: options.flush ?? Effect.void,
   shutdown: options.shutdown ?? Effect.void,
-  batchDelay: options.batchDelay
+  batchDelay: options.batchDelay,
+  concurrency: options.concurrency,
+  spool: options.spool
 })

@@ -59,11 +59,11 @@ export interface Options {
  * @example
  * ```ts
  * import { Effect } from "effect"
- * import { SpanRecord } from "handspan"
+ * import { OtlpProtobuf, SpanRecord } from "handspan"
  * import * as ConsoleExporter from "handspan/exporter/Console"
  *
  * const exporter = ConsoleExporter.make({ format: "trace" })
- * await Effect.runPromise(exporter.export([SpanRecord.make({ name: "pipeline.trip" })]))
+ * await Effect.runPromise(exporter.export(OtlpProtobuf.encode([SpanRecord.make({ name: "pipeline.trip" })])))
  * ```
  *
  * @since 0.1.0

@@ -44,7 +44,7 @@ export interface SpanExporter {
  * @example
  * ```ts
  * import { Effect } from "effect"
- * import { SpanRecord } from "handspan"
+ * import { OtlpProtobuf, SpanRecord } from "handspan"
  * import * as OpenTelemetry from "handspan/exporter/OpenTelemetry"
  *
  * const names: Array<string> = []
@@ -55,7 +55,7 @@ export interface SpanExporter {
  *   },
  *   shutdown: () => Promise.resolve()
  * })
- * Effect.runSync(exporter.export([SpanRecord.make({ name: "pipeline.photo_agency" })]))
+ * Effect.runSync(exporter.export(OtlpProtobuf.encode([SpanRecord.make({ name: "pipeline.photo_agency" })])))
  * if (names[0] !== "pipeline.photo_agency") throw new Error("expected the span's name")
  * ```
  *

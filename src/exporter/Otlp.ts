@@ -1,15 +1,19 @@
 /**
- * Spans to an OTLP receiver, through OpenTelemetry's exporter for the protocol. Reads no environment; `Settings` does.
+ * Spans to an OTLP receiver, by one of its three protocols: protobuf over HTTP is `OtlpHttp`'s, the others are those of
+ * OpenTelemetry's exporters. Reads no environment; `Settings` does.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as Exporter from "../Exporter.ts"
 import * as Variable from "../Variable.ts"
 import * as OpenTelemetry from "./OpenTelemetry.ts"
+import * as OtlpHttp from "./OtlpHttp.ts"
+import { OtlpSetupError } from "./OtlpHttp.ts"
+
+export { OtlpSetupError } from "./OtlpHttp.ts"
 
 /**
  * How spans travel to an OTLP receiver.
@@ -17,16 +21,6 @@ import * as OpenTelemetry from "./OpenTelemetry.ts"
  * @since 0.1.0
  */
 export type Protocol = "http/json" | "http/protobuf" | "grpc"
-
-/**
- * An OTLP exporter that cannot be made as asked for. Its message says what to do.
- *
- * @since 0.1.0
- */
-export class OtlpSetupError extends Schema.TaggedError<OtlpSetupError>()("OtlpSetupError", {
-  message: Schema.String,
-  cause: Schema.optionalKey(Schema.Defect())
-}) {}
 
 /**
  * Where and how to send spans.
@@ -38,17 +32,17 @@ export interface Options {
   readonly endpoint?: string | undefined
   /** The receiver's URL for traces, taken as it is, in place of `endpoint`. */
   readonly url?: string | undefined
-  /** Default: grpc for port 4317, `http/json` for any other. */
+  /** Default: grpc for port 4317, `http/protobuf` for any other, but `http/json` in a browser. */
   readonly protocol?: Protocol | undefined
   /** Headers, or gRPC metadata, of each request. Default: none. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
   /** PEM files for `https`: authorities to trust, and what to show the receiver. Default: the system's, and nothing. */
   readonly tls?: { readonly certificate?: string; readonly clientCertificate?: string; readonly clientKey?: string }
-  /** How long one export may take, the exporter's own retries included. Default: 10 seconds. */
+  /** How long one export may take. Default: 10 seconds. */
   readonly timeout?: Duration.Input | undefined
   /** Default: none. */
   readonly compression?: "none" | "gzip" | undefined
-  /** How long `flush` and `shutdown` may take. Default: 3 seconds. */
+  /** How long `flush` and `shutdown` of OpenTelemetry's exporters may take; `http/protobuf` ends at once. Default: 3 seconds. */
   readonly shutdownTimeout?: Duration.Input | undefined
 }
 
@@ -57,15 +51,14 @@ type Load = () => Promise<{ readonly OTLPTraceExporter: new (options: object) =>
 // A bundler lets a package be missing only where its import is caught on the spot; `load` says which one it is.
 const rethrow = (cause: unknown): Promise<never> => Promise.reject(cause)
 
+/** The protocols for which there is an exporter of OpenTelemetry's. */
+type Foreign = Exclude<Protocol, "http/protobuf">
+
 // Loaded when asked for: gRPC alone takes longer to load than all the rest.
-const packages: Record<Protocol, { readonly name: string; readonly load: Load }> = {
+const packages: Record<Foreign, { readonly name: string; readonly load: Load }> = {
   "http/json": {
     name: "@opentelemetry/exporter-trace-otlp-http",
     load: () => import("@opentelemetry/exporter-trace-otlp-http").catch(rethrow)
-  },
-  "http/protobuf": {
-    name: "@opentelemetry/exporter-trace-otlp-proto",
-    load: () => import("@opentelemetry/exporter-trace-otlp-proto").catch(rethrow)
   },
   grpc: {
     name: "@opentelemetry/exporter-trace-otlp-grpc",
@@ -80,13 +73,14 @@ const packages: Record<Protocol, { readonly name: string; readonly load: Load }>
  * there, it is grpc if its package is installed, else HTTP on port 4318, with a warning in the log. An HTTP protocol
  * asked for there is used, with a warning in the log and in every failure. A URL with `https` is TLS, with `http` it is
  * not, for gRPC too. The variables that the OpenTelemetry exporters know do not count here.
- * On Deno, HTTP needs `--allow-net` for the receiver, nothing else; gRPC also reads variables of its own at the first
+ * On Deno, HTTP needs `--allow-net` for the receiver, and `--allow-read` for PEM files; gRPC also reads variables of its own at the first
  * request: `--allow-env=GRPC_*,grpc_proxy,https_proxy,http_proxy,no_grpc_proxy,no_proxy`.
  *
  * A failure that may pass is told at once, for Delivery to try again; spans that a receiver refuses out of a batch that
  * it takes (OTLP §Partial Success) are told as refused.
  *
- * **Fails with** `OtlpSetupError` when the URL is none, or when the package for the protocol is not installed.
+ * **Fails with** `OtlpSetupError` when the URL is none, when the package for the protocol is not installed, or as
+ * `OtlpHttp.make` does.
  *
  * @example
  * ```ts
@@ -108,26 +102,89 @@ export const make = (options: Options = {}): Effect.Effect<Exporter.Exporter, Ot
         message: `Cannot export to "${Variable.redactUrl(asked)}": it is no http:// or https:// URL`
       })
     }
-    const { OTLPTraceExporter, hint, protocol } = yield* choose(url, options.protocol)
-    const headers = headersOf(options)
-    const exporter = yield* Effect.try({
-      try: () =>
-        withEnvironment(
-          variablesOf(headers, options),
-          () =>
-            new OTLPTraceExporter({
-              url: protocol === "grpc" ? url.origin : url.href,
-              // In a browser they find no variables. For gRPC these would have to be its own Metadata.
-              ...(protocol === "grpc" ? {} : { headers }),
-              timeoutMillis: Math.max(Duration.toMillis(options.timeout ?? "10 seconds"), 1),
-              compression: options.compression ?? "none"
-            })
-        ),
-      catch: (cause) => new OtlpSetupError({ message: `Cannot make the OTLP exporter to ${url.origin}`, cause })
-    })
-    const adapted = withTakenOver(OpenTelemetry.fromSpanExporter("otlp", exporter, options), takeOver(exporter))
-    return hint === undefined ? adapted : withHint(adapted, hint)
+    return yield* choose(url, options)
   })
+
+const byProtobuf = (url: URL, options: Options) =>
+  OtlpHttp.make({
+    url,
+    headers: headersOf(options),
+    timeout: timeoutOf(options),
+    compression: options.compression ?? "none",
+    ...(options.tls === undefined ? {} : { tls: options.tls })
+  })
+
+const load = (protocol: Foreign) => {
+  const { load: open, name } = packages[protocol]
+  return Effect.tryPromise({
+    try: open,
+    catch: (cause) =>
+      new OtlpSetupError({
+        message: `Cannot export by ${protocol}: package ${name} is missing: run \`npm install ${name}\``,
+        cause
+      })
+  })
+}
+
+const byForeign = Effect.fnUntraced(function* (protocol: Foreign, url: URL, options: Options) {
+  const { OTLPTraceExporter } = yield* load(protocol)
+  const headers = headersOf(options)
+  const exporter = yield* Effect.try({
+    try: () =>
+      withEnvironment(
+        variablesOf(headers, options),
+        () =>
+          new OTLPTraceExporter({
+            url: protocol === "grpc" ? url.origin : url.href,
+            // In a browser they find no variables. For gRPC these would have to be its own Metadata.
+            ...(protocol === "grpc" ? {} : { headers }),
+            timeoutMillis: timeoutOf(options),
+            compression: options.compression ?? "none"
+          })
+      ),
+    catch: (cause) => new OtlpSetupError({ message: `Cannot make the OTLP exporter to ${url.origin}`, cause })
+  })
+  const adapted = OpenTelemetry.fromSpanExporter("otlp", exporter, options)
+  return { ...withTakenOver(adapted, takeOver(exporter)), spool: true }
+})
+
+const by = (protocol: Protocol, url: URL, options: Options): Effect.Effect<Exporter.Exporter, OtlpSetupError> =>
+  protocol === "http/protobuf" ? byProtobuf(url, options) : byForeign(protocol, url, options)
+
+const choose = Effect.fnUntraced(function* (url: URL, options: Options) {
+  const { protocol: asked } = options
+  const byDefault = OtlpHttp.isSupported() ? "http/protobuf" : "http/json"
+  if (url.port !== "4317" || asked === "grpc") return yield* by(asked ?? byDefault, url, options)
+  const trap = `port 4317 of ${url.hostname} is OTLP's port for gRPC`
+  if (asked !== undefined) {
+    const hint = `${trap}, but the protocol is ${asked}: use port 4318, or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc`
+    yield* Effect.logWarning(`handspan: ${hint}`)
+    return withHint(yield* by(asked, url, options), hint)
+  }
+  const missing = yield* Effect.match(load("grpc"), { onSuccess: () => undefined, onFailure: (error) => error })
+  if (missing === undefined) return yield* by("grpc", url, options)
+  url.port = "4318"
+  yield* Effect.logWarning(`handspan: ${trap}, so spans go to port 4318 by ${byDefault}. For gRPC: ${missing.message}`)
+  return yield* by(byDefault, url, options)
+})
+
+const withHint = (adapted: Exporter.Exporter, hint: string): Exporter.Exporter => ({
+  ...adapted,
+  export: (batch) =>
+    Effect.mapError(
+      adapted.export(batch),
+      ({ exporter, message, refused, retryAfterMillis, retryable }) =>
+        new Exporter.ExportError({
+          exporter,
+          message: `${message}; ${hint}`,
+          refused,
+          retryable,
+          ...(retryAfterMillis === undefined ? {} : { retryAfterMillis })
+        })
+    )
+})
+
+const timeoutOf = ({ timeout = "10 seconds" }: Options): number => Math.max(Duration.toMillis(timeout), 1)
 
 /** What a receiver says of spans that it refused out of a batch it took (OTLP §Partial Success). */
 interface PartialSuccess {
@@ -194,58 +251,19 @@ const withTakenOver = (
   ...adapted,
   // First: what is still under way was given up by whoever shuts down, and shutting down would wait for it.
   shutdown: Effect.andThen(Effect.sync(disconnect), adapted.shutdown),
-  export: (spans) =>
-    Effect.flatMap(adapted.export(spans), () => {
+  export: (batch) =>
+    Effect.flatMap(adapted.export(batch), () => {
       const { errorMessage = "no reason given", rejectedSpans = 0 } = partialSuccess() ?? {}
       const refused = Number(rejectedSpans)
       return refused > 0
         ? new Exporter.ExportError({
             exporter: adapted.name,
-            message: `The receiver refused ${refused} of ${spans.length}: ${OpenTelemetry.printable(errorMessage)}`,
+            message: `The receiver refused ${refused} of ${batch.count}: ${OpenTelemetry.printable(errorMessage)}`,
             retryable: false,
             refused
           })
         : Effect.void
     })
-})
-
-const load = (protocol: Protocol) => {
-  const { load: open, name } = packages[protocol]
-  return Effect.tryPromise({
-    try: open,
-    catch: (cause) =>
-      new OtlpSetupError({
-        message: `Cannot export by ${protocol}: package ${name} is missing: run \`npm install ${name}\``,
-        cause
-      })
-  }).pipe(Effect.map(({ OTLPTraceExporter }) => ({ OTLPTraceExporter, protocol, hint: undefined })))
-}
-
-const choose = Effect.fnUntraced(function* (url: URL, asked: Protocol | undefined) {
-  if (url.port !== "4317" || asked === "grpc") return yield* load(asked ?? "http/json")
-  const trap = `port 4317 of ${url.hostname} is OTLP's port for gRPC`
-  if (asked !== undefined) {
-    const hint = `${trap}, but the protocol is ${asked}: use port 4318, or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc`
-    yield* Effect.logWarning(`handspan: ${hint}`)
-    return { ...(yield* load(asked)), hint }
-  }
-  return yield* load("grpc").pipe(
-    Effect.catch((missing) => {
-      url.port = "4318"
-      const notice = `${trap}, so spans go to port 4318 by http/json. For gRPC: ${missing.message}`
-      return Effect.andThen(Effect.logWarning(`handspan: ${notice}`), load("http/json"))
-    })
-  )
-})
-
-const withHint = (adapted: Exporter.Exporter, hint: string): Exporter.Exporter => ({
-  ...adapted,
-  export: (spans) =>
-    Effect.mapError(
-      adapted.export(spans),
-      ({ exporter, message, refused, retryable }) =>
-        new Exporter.ExportError({ exporter, message: `${message}; ${hint}`, refused, retryable })
-    )
 })
 
 const headersOf = ({ headers = {} }: Options): Readonly<Record<string, string>> =>

@@ -7,6 +7,7 @@ import * as Console from "../../src/exporter/Console.ts"
 import * as OtlpJson from "../../src/OtlpJson.ts"
 import type { SpanRecord } from "../../src/SpanRecord.ts"
 import * as Traces from "../analysis/traces.ts"
+import { batchOf } from "../batches.ts"
 
 /** In the order in which they end. */
 const byEnd = (spans: ReadonlyArray<SpanRecord>): ReadonlyArray<SpanRecord> =>
@@ -20,7 +21,7 @@ const printed = (
 ) =>
   Effect.gen(function* () {
     const exporter = Console.make({ output: "stdout", ...options })
-    for (const batch of batches) yield* exporter.export(batch)
+    for (const batch of batches) yield* exporter.export(batchOf(batch))
     if (then !== "nothing") yield* exporter[then]
     return { stdout: yield* TestConsole.logLines, stderr: yield* TestConsole.errorLines }
   }).pipe(Effect.provide(Layer.fresh(TestConsole.layer)))
@@ -36,7 +37,7 @@ const otherTrace = (span: SpanRecord): SpanRecord => ({ ...span, traceId: "0af76
 describe("make", () => {
   it.effect("writes to stderr unless it is told otherwise: stdout belongs to the program", () =>
     Effect.gen(function* () {
-      yield* Console.make({ format: "continuum" }).export([root])
+      yield* Console.make({ format: "continuum" }).export(batchOf([root]))
       expect(yield* TestConsole.logLines).toEqual([])
       expect((yield* TestConsole.errorLines).length).toBe(1)
     }).pipe(Effect.provide(Layer.fresh(TestConsole.layer)))
@@ -132,10 +133,10 @@ describe("make", () => {
       }
       const exporter = Console.make({ format: "json", output: "stdout" })
       const texts = yield* exporter
-        .export([child])
+        .export(batchOf([child]))
         .pipe(
           Effect.andThen(exporter.flush),
-          Effect.andThen(exporter.export([root])),
+          Effect.andThen(exporter.export(batchOf([root]))),
           Effect.andThen(exporter.shutdown),
           Effect.andThen(TestConsole.logLines)
         )

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import { ExportError } from "../../src/Exporter.ts"
 import * as OpenTelemetry from "../../src/exporter/OpenTelemetry.ts"
 import * as SpanRecord from "../../src/SpanRecord.ts"
+import { batchOf } from "../batches.ts"
 
 const traceId = "12345678901234567890123456789012"
 
@@ -55,7 +56,7 @@ const failure = (error: Error | undefined, code = 1) =>
     OpenTelemetry.fromSpanExporter(
       "x",
       exporterOf((done) => done(error === undefined ? { code } : { code, error }))
-    ).export([full, full])
+    ).export(batchOf([full, full]))
   )
 
 describe("toReadableSpan", () => {
@@ -134,7 +135,7 @@ describe("fromSpanExporter", () => {
     Effect.gen(function* () {
       const memory = new InMemorySpanExporter()
       const exporter = OpenTelemetry.fromSpanExporter("memory", memory)
-      yield* exporter.export([full, SpanRecord.make({ name: "second" })])
+      yield* exporter.export(batchOf([full, SpanRecord.make({ name: "second" })]))
       yield* exporter.flush
       assert.strictEqual(exporter.name, "memory")
       assert.deepStrictEqual(
@@ -142,7 +143,7 @@ describe("fromSpanExporter", () => {
         ["agent_handoff.planner", "second"]
       )
       yield* exporter.shutdown
-      const refused = yield* Effect.flip(exporter.export([full]))
+      const refused = yield* Effect.flip(exporter.export(batchOf([full])))
       assert.deepStrictEqual(
         [refused.refused, refused.message],
         [1, "Cannot export a batch of 1: Exporter has been stopped"]
@@ -197,7 +198,7 @@ describe("fromSpanExporter", () => {
       const broken = exporterOf(() => {
         throw new Error("bug")
       })
-      const error = yield* Effect.flip(OpenTelemetry.fromSpanExporter("x", broken).export([full]))
+      const error = yield* Effect.flip(OpenTelemetry.fromSpanExporter("x", broken).export(batchOf([full])))
       assert.deepStrictEqual([error.message, error.retryable], ["Cannot export a batch of 1: bug", false])
     })
   )
@@ -242,7 +243,7 @@ describe("fromSpanExporter", () => {
         seen.push(Api.context.active().getValue(suppressed))
         done({ code: 0 })
       })
-      yield* OpenTelemetry.fromSpanExporter("x", exporter).export([full])
+      yield* OpenTelemetry.fromSpanExporter("x", exporter).export(batchOf([full]))
       assert.deepStrictEqual([...seen, Api.context.active().getValue(suppressed)], [true, undefined])
     })
   )

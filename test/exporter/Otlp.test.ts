@@ -1,6 +1,4 @@
-import * as Http from "node:http"
 import { createRequire } from "node:module"
-import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer"
@@ -14,6 +12,7 @@ import { ExportError } from "../../src/Exporter.ts"
 import * as OpenTelemetry from "../../src/exporter/OpenTelemetry.ts"
 import * as Otlp from "../../src/exporter/Otlp.ts"
 import * as SpanRecord from "../../src/SpanRecord.ts"
+import { batchOf } from "../batches.ts"
 import * as Deno from "../deno.ts"
 import * as Receiver from "../receiver.ts"
 
@@ -33,7 +32,8 @@ const warnings = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
   return Effect.map(Effect.provide(effect, Logger.layer([logger])), (value) => ({ texts, value }))
 }
 
-const whole = (error: ExportError) => ({ ...error })
+/** An error as plain data; its message is no property that spreading sees. */
+const whole = (error: ExportError) => ({ ...error, message: error.message })
 
 describe("make", () => {
   it.live("make() sends OTLP JSON to the base URL and path, with headers and nothing of the environment", () =>
@@ -44,9 +44,10 @@ describe("make", () => {
       const { base, requests } = yield* Receiver.open()
       const exporter = yield* Otlp.make({
         endpoint: `${base}/otlp/`,
+        protocol: "http/json",
         headers: { "api-key": Redacted.make("a=b; c,d"), "x-team": "a" }
       })
-      yield* exporter.export([span])
+      yield* exporter.export(batchOf([span]))
       yield* exporter.shutdown
       assert.strictEqual(process.env["OTEL_EXPORTER_OTLP_HEADERS"], "x-stray=1")
       const [{ body, headers, path }] = requests as [Receiver.Request]
@@ -90,21 +91,24 @@ describe("make", () => {
     })
   )
 
-  const encoded = Buffer.from(ProtobufTraceSerializer.serializeRequest([OpenTelemetry.toReadableSpan(span)])!)
-
-  it.live("make() sends OTLP protobuf, compressed when asked, to a URL as it is", () =>
+  it.live("make() sends OTLP protobuf unless told otherwise, compressed when asked, to a URL as it is", () =>
     Effect.gen(function* () {
       const { base, requests } = yield* Receiver.open(200, "")
-      const exporter = yield* Otlp.make({ url: `${base}/as/it/is`, protocol: "http/protobuf", compression: "gzip" })
-      yield* exporter.export([span])
-      const [{ body, headers, path }] = requests as [Receiver.Request]
+      const headers = { "api-key": Redacted.make("a=b; c,d") }
+      const exporter = yield* Otlp.make({ url: `${base}/as/it/is`, headers, compression: "gzip" })
+      const batch = batchOf(Array.from({ length: 20 }, () => span))
+      yield* exporter.export(batch)
+      yield* exporter.shutdown
+      const [request] = requests as [Receiver.Request]
       assert.deepStrictEqual(
-        [path, headers["content-type"], headers["content-encoding"]],
-        ["/as/it/is", "application/x-protobuf", "gzip"]
+        [request.path, request.headers["content-type"], request.headers["api-key"]],
+        ["/as/it/is", "application/x-protobuf", "a=b; c,d"]
       )
-      assert.deepStrictEqual(Zlib.gunzipSync(body), encoded)
+      assert.deepStrictEqual(Zlib.gunzipSync(request.body), Buffer.from(batch.bytes))
     })
   )
+
+  const encoded = Buffer.from(ProtobufTraceSerializer.serializeRequest([OpenTelemetry.toReadableSpan(span)])!)
 
   it.live("make() sends OTLP over gRPC with headers as metadata, and tells its codes", () =>
     Effect.gen(function* () {
@@ -114,8 +118,8 @@ describe("make", () => {
         protocol: "grpc",
         headers: { "Api-Key": Redacted.make("a=b; c,d") }
       })
-      yield* exporter.export([span])
-      const refused = yield* Effect.flip(exporter.export([span, span]))
+      yield* exporter.export(batchOf([span]))
+      const refused = yield* Effect.flip(exporter.export(batchOf([span, span])))
       yield* exporter.shutdown
       assert.deepStrictEqual(received[0], { body: encoded, key: ["a=b; c,d"] })
       assert.deepStrictEqual(
@@ -141,9 +145,9 @@ describe("make", () => {
   ])("make() gives an exporter that tells status %d as it should be taken", ([status, answer, retryable, reason]) =>
     Effect.gen(function* () {
       const { base, requests } = yield* Receiver.open(status, answer)
-      const exporter = yield* Otlp.make({ endpoint: base })
+      const exporter = yield* Otlp.make({ endpoint: base, protocol: "http/json" })
       assert.deepStrictEqual(
-        whole(yield* Effect.flip(exporter.export([span]))),
+        whole(yield* Effect.flip(exporter.export(batchOf([span])))),
         whole(
           new ExportError({ exporter: "otlp", message: `Cannot export a batch of 1: ${reason}`, retryable, refused: 1 })
         )
@@ -157,9 +161,9 @@ describe("make", () => {
     Effect.gen(function* () {
       let answer = '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too\\u001b old"}}'
       const { base } = yield* Receiver.open(200, () => answer)
-      const exporter = yield* Otlp.make({ endpoint: base })
+      const exporter = yield* Otlp.make({ endpoint: base, protocol: "http/json" })
       assert.deepStrictEqual(
-        whole(yield* Effect.flip(exporter.export([span, span]))),
+        whole(yield* Effect.flip(exporter.export(batchOf([span, span])))),
         whole(
           new ExportError({
             exporter: "otlp",
@@ -170,39 +174,29 @@ describe("make", () => {
         )
       )
       answer = "{}"
-      yield* exporter.export([span])
+      yield* exporter.export(batchOf([span]))
     })
   )
 
   it.live("make() gives an exporter that lets its connections go, also to a receiver that never answers", () =>
     Effect.gen(function* () {
       const asked = yield* Deferred.make<void>()
-      const left = yield* Deferred.make<void>()
-      const server = Http.createServer((request) => {
-        request.socket.on("close", () => Deferred.doneUnsafe(left, Exit.void))
-        Deferred.doneUnsafe(asked, Exit.void)
-      })
-      yield* Effect.acquireRelease(
-        Effect.callback<void>((resume) => {
-          server.listen(0, "127.0.0.1", () => resume(Effect.void))
-        }),
-        () => Effect.sync(() => [server.closeAllConnections(), server.close()])
-      )
-      const exporter = yield* Otlp.make({ endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
-      const exporting = yield* Effect.forkChild(Effect.exit(exporter.export([span])))
+      const { base, disconnected } = yield* Receiver.serve(() => Deferred.doneUnsafe(asked, Exit.void))
+      const exporter = yield* Otlp.make({ endpoint: base, protocol: "http/json" })
+      const exporting = yield* Effect.forkChild(Effect.exit(exporter.export(batchOf([span]))))
       yield* Deferred.await(asked)
       yield* Fiber.interrupt(exporting)
       yield* exporter.shutdown
       // An open connection would hold the process; without the mending this waits for the request's own ten seconds.
-      yield* Effect.timeout(Deferred.await(left), "5 seconds")
+      yield* Effect.timeout(disconnected, "5 seconds")
     })
   )
 
   it.live("make() gives an exporter that tells of a receiver that is not there, and that ends", () =>
     Effect.gen(function* () {
       const { base } = yield* Effect.scoped(Receiver.open())
-      const exporter = yield* Otlp.make({ endpoint: base })
-      const error = yield* Effect.flip(exporter.export([span]))
+      const exporter = yield* Otlp.make({ endpoint: base, protocol: "http/json" })
+      const error = yield* Effect.flip(exporter.export(batchOf([span])))
       assert.match(error.message, /ECONNREFUSED/)
       assert.isTrue(error.retryable)
       yield* exporter.shutdown
@@ -228,26 +222,27 @@ describe("make", () => {
     })
   )
 
-  it.effect("make() works where there is no process, and gives headers there too", () =>
+  it.effect("make() sends JSON where there is no process, as in a browser, and gives headers there too", () =>
     Effect.gen(function* () {
       const made = yield* packages()
       yield* Otlp.make()
-      vi.stubGlobal("process", undefined)
-      yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllGlobals()))
+      yield* withoutProcess
       yield* Otlp.make({ headers: { "api-key": Redacted.make("a=b; c,d") } })
-      assert.deepStrictEqual(made, [
-        ["http", "http://localhost:4318/v1/traces", {}],
-        ["http", "http://localhost:4318/v1/traces", { "api-key": "a=b; c,d" }]
-      ])
+      assert.deepStrictEqual(made, [["http", "http://localhost:4318/v1/traces", { "api-key": "a=b; c,d" }]])
     })
   )
 })
+
+const withoutProcess = Effect.acquireRelease(
+  Effect.sync(() => vi.stubGlobal("process", undefined)),
+  () => Effect.sync(() => vi.unstubAllGlobals())
+)
 
 /** Stands for the packages of OpenTelemetry and keeps what they are asked for. */
 const packages = (...missing: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const made: Array<readonly [name: string, url: string, headers?: object]> = []
-    for (const name of ["http", "proto", "grpc"]) {
+    for (const name of ["http", "grpc"]) {
       vi.doMock(`@opentelemetry/exporter-trace-otlp-${name}`, () => {
         if (missing.includes(name)) throw new Error("not installed")
         return {
@@ -282,36 +277,50 @@ describe("make at port 4317", () => {
   it.effect("make() takes HTTP at port 4318 where it is not, and says so", () =>
     Effect.gen(function* () {
       const made = yield* packages("grpc")
+      const warning = (protocol: string) =>
+        `Warn: handspan: port 4317 of collector is OTLP's port for gRPC, so spans go to port 4318 by ${protocol}. ` +
+        `For gRPC: Cannot export by grpc: ${install}`
       const { texts } = yield* warnings(Otlp.make({ endpoint }))
-      assert.deepStrictEqual(made, [["http", "http://collector:4318/v1/traces", {}]])
-      assert.deepStrictEqual(texts, [
-        "Warn: handspan: port 4317 of collector is OTLP's port for gRPC, so spans go to port 4318 by http/json. " +
-          `For gRPC: Cannot export by grpc: ${install}`
-      ])
+      assert.deepStrictEqual([made, texts], [[], [warning("http/protobuf")]])
+      yield* withoutProcess
+      const inBrowser = yield* warnings(Otlp.make({ endpoint }))
+      assert.deepStrictEqual(
+        [made, inBrowser.texts],
+        [[["http", "http://collector:4318/v1/traces", {}]], [warning("http/json")]]
+      )
     })
   )
 
   it.effect("make() does as it is told, and says in the log and in each failure what is wrong", () =>
     Effect.gen(function* () {
       const made = yield* packages()
-      const { texts, value } = yield* warnings(Otlp.make({ endpoint, protocol: "http/protobuf" }))
-      const hint =
-        "port 4317 of collector is OTLP's port for gRPC, but the protocol is http/protobuf: use port 4318, " +
+      const hint = (protocol: string) =>
+        `port 4317 of collector is OTLP's port for gRPC, but the protocol is ${protocol}: use port 4318, ` +
         "or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
-      assert.deepStrictEqual(made, [["proto", "http://collector:4317/v1/traces", {}]])
-      assert.deepStrictEqual(texts, [`Warn: handspan: ${hint}`])
-      const error = yield* Effect.flip(value.export([span]))
-      assert.strictEqual(error.message, `Cannot export a batch of 1: reset; ${hint}`)
+      const json = yield* warnings(Otlp.make({ endpoint, protocol: "http/json" }))
+      assert.deepStrictEqual(made, [["http", "http://collector:4317/v1/traces", {}]])
+      assert.deepStrictEqual(json.texts, [`Warn: handspan: ${hint("http/json")}`])
+      const error = yield* Effect.flip(json.value.export(batchOf([span])))
+      assert.strictEqual(error.message, `Cannot export a batch of 1: reset; ${hint("http/json")}`)
+
+      const protobuf = yield* warnings(Otlp.make({ endpoint, protocol: "http/protobuf" }))
+      assert.deepStrictEqual(protobuf.texts, [`Warn: handspan: ${hint("http/protobuf")}`])
+      yield* protobuf.value.shutdown
+      const other = yield* Effect.flip(protobuf.value.export(batchOf([span])))
+      assert.strictEqual(
+        other.message,
+        `Cannot export a batch of 1: the exporter has shut down; ${hint("http/protobuf")}`
+      )
     })
   )
 
   it.effect("make() fails for a protocol whose package is missing, and says what to install", () =>
     Effect.gen(function* () {
-      yield* packages("grpc", "proto")
+      yield* packages("grpc", "http")
       const error = yield* Effect.flip(Otlp.make({ endpoint, protocol: "grpc" }))
       assert.strictEqual(error.message, `Cannot export by grpc: ${install}`)
-      const other = yield* Effect.flip(Otlp.make({ protocol: "http/protobuf" }))
-      assert.include(other.message, "run `npm install @opentelemetry/exporter-trace-otlp-proto`")
+      const other = yield* Effect.flip(Otlp.make({ protocol: "http/json" }))
+      assert.include(other.message, "run `npm install @opentelemetry/exporter-trace-otlp-http`")
     })
   )
 })
@@ -326,8 +335,9 @@ describe("make on Deno", () => {
           import * as Effect from "effect/Effect"
           import * as Otlp from "./src/exporter/Otlp.ts"
           import * as SpanRecord from "./src/SpanRecord.ts"
+          import { batchOf } from "./test/batches.ts"
           const exporter = await Effect.runPromise(Otlp.make({ endpoint: "${base}", protocol: "${protocol}" }))
-          await Effect.runPromise(exporter.export([SpanRecord.make({ name: "deno" })]))
+          await Effect.runPromise(exporter.export(batchOf([SpanRecord.make({ name: "deno" })])))
           await Effect.runPromise(exporter.shutdown)`
         const permissions = ["--no-prompt", "--allow-net=127.0.0.1"]
         const printed = yield* Deno.run(program, { env: { OTEL_EXPORTER_OTLP_HEADERS: "x-stray=1" }, permissions })
