@@ -9,26 +9,54 @@ type Side = "values" | "recording" | "authoring" | "assembly"
 
 /** The table. An entry names a file of src without `.ts`, or all of a folder by its path and a slash. */
 const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyArray<string>]> = [
-  [8, "assembly", ["cli/", "index"]],
-  [7, "assembly", ["Tracing", "Testing"]],
-  [6, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
-  [6, "authoring", ["Gateway"]],
-  [5, "recording", ["Recorder", "exporter/Console", "collector/SqliteStore"]],
-  [5, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
-  [4, "recording", ["Delivery", "TailSampler", "Correlation", "exporter/"]],
-  [4, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
-  [3, "recording", ["analysis/", "collector/TraceStore", "Spool"]],
-  [3, "authoring", ["Envelope", "Handoff"]],
-  [2, "recording", ["Sampler", "Exporter", "TraceTree", "Settings", "Redaction", "OtlpJson"]],
-  [2, "authoring", ["HandoffSpan", "Propagator"]],
+  [10, "assembly", ["cli/", "index"]],
+  [9, "assembly", ["Tracing", "Testing"]],
+  [8, "recording", ["DeliveryMetrics", "collector/Collector", "collector/Viewer", "viewer/"]],
+  [8, "authoring", ["Gateway"]],
+  [7, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
+  [7, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
+  [6, "recording", ["Recorder", "SpanQueue", "TailSampler", "Correlation", "GuardedExporter", "exporter/"]],
+  [6, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
+  [5, "recording", ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "analysis/", "collector/TraceStore"]],
+  [5, "authoring", ["Envelope", "Handoff"]],
+  [4, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace"]],
+  [4, "authoring", ["HandoffSpan", "Propagator"]],
+  [3, "recording", ["Sampler", "Settings", "SpanBuffer", "SpanDecoder", "SpanIds", "DropWarnings"]],
+  [
+    2,
+    "recording",
+    [
+      "TraceTree",
+      "SettingsTable",
+      "Redaction",
+      "OtlpJson",
+      "SpanEncoder",
+      "ProtobufReader",
+      "Backoff",
+      "StackBudget",
+      "SpoolMachine"
+    ]
+  ],
+  [2, "recording", ["ProcessExit"]],
+  [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
-  [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable"]]
+  [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable", "Ledger", "Work", "Backpressure"]]
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */
 const edges = ["cli/", "collector/", "exporter/", "Http", "Rpc", "Worker", "Mcp", "Testing"]
 /** Files that stand on what Node and Deno bring (`node:` modules, `process`, `Deno`). The others run anywhere. */
-const onRuntime = ["cli/", "collector/", "exporter/", "Spool", "Worker", "Instrument"]
+const onRuntime = [
+  "cli/",
+  "collector/",
+  "exporter/",
+  "Spool",
+  "SpoolMachine",
+  "SpoolSegment",
+  "ProcessExit",
+  "Worker",
+  "Instrument"
+]
 /** exporter/Otlp reads none: it hides the environment from the exporters it makes, which would read it. */
 const readsEnvironment = ["Settings", "exporter/Otlp"]
 const writesToTerminal = ["cli/", "exporter/Console"]

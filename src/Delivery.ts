@@ -1,45 +1,46 @@
 /**
- * The way from Recorder to Exporter: a bounded queue that takes spans without ever holding the program up, sends them in
- * batches, tries again what may pass, and counts every span in a Ledger. Each exporter has a Delivery of its own, so a
- * slow one holds up no other. How spans are made is the Recorder's, how they are sent the Exporter's.
+ * The way from Recorder to Exporter: takes spans without ever holding the program up, sends them in batches, tries again
+ * what may pass, and counts every span in a Ledger. Each exporter has a Delivery of its own, so a slow one holds up no
+ * other. What waits, and in which order, is SpanQueue's; how spans are made is the Recorder's, how they are sent the Exporter's.
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Random from "effect/Random"
 import * as References from "effect/References"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { type Exporter, ExportError } from "./Exporter.ts"
-import * as SpanEnd from "./SpanEnd.ts"
-import type { SpanRecord } from "./SpanRecord.ts"
+import { Backoff } from "./Backoff.ts"
+import * as DropWarnings from "./DropWarnings.ts"
+import type { Exporter, ExportError } from "./Exporter.ts"
+import * as GuardedExporter from "./GuardedExporter.ts"
+import type { Ledger } from "./Ledger.ts"
+import { SpanBuffer } from "./SpanBuffer.ts"
+import type { EncodedSpan } from "./SpanEncoder.ts"
+import { type FullPolicy, type Parcel, SpanQueue } from "./SpanQueue.ts"
+import type { Journal } from "./Spool.ts"
 
 /**
- * Where every span that a Delivery was given is now: `accepted` is always the sum of all the others.
+ * How an exporter is doing, for a health check.
  *
  * @since 0.1.0
  */
-export interface Ledger {
+export interface Health {
   readonly exporter: string
-  readonly accepted: number
-  readonly queued: number
-  readonly inFlight: number
-  readonly exported: number
-  readonly dropped: Readonly<Record<DropReason, number>>
+  /** `ok`, or `failing` while the last attempt to send failed, or `degraded` where the spool cannot be written. */
+  readonly status: "ok" | "degraded" | "failing"
+  /** What is wrong, `""` where nothing is. */
+  readonly problem: string
+  /** When it began, in milliseconds since the epoch; `undefined` where nothing is wrong. */
+  readonly since: number | undefined
+  /** Spans exported, of all that were exported or dropped: 1 where none were. */
+  readonly successRate: number
+  readonly ledger: Ledger
 }
-
-/**
- * Why a span was dropped: the queue was full, the exporter refused it for good, attempts ran out, or the process ended
- * before it could go.
- *
- * @since 0.1.0
- */
-export type DropReason = "queue_full" | "refused" | "retries_exhausted" | "shutdown"
 
 /**
  * Takes finished spans to one exporter.
@@ -48,28 +49,42 @@ export type DropReason = "queue_full" | "refused" | "retries_exhausted" | "shutd
  */
 export interface Delivery {
   /** Takes a span. Returns at once and never fails; what cannot be taken is counted. */
-  readonly offer: (span: SpanRecord) => void
+  readonly offer: (span: EncodedSpan) => void
+  /** Takes the picture of a span that is still open, where the exporter wants such. It is sent once and not counted. */
+  readonly offerPending: (span: EncodedSpan) => void
+  /** Whether the next span would find no room. */
+  readonly isFull: () => boolean
   /**
-   * Returns when every span taken before has left, or was given up and counted. Giving up the wait changes nothing for
-   * the spans.
+   * Returns when every span taken before has left, or was given up and counted; after `shutdownTimeout` in any case,
+   * and then the ledger tells what still waits. Giving up the wait changes nothing for the spans.
    */
   readonly flush: Effect.Effect<void>
   readonly ledger: Effect.Effect<Ledger>
+  readonly health: Effect.Effect<Health>
+  /** Sends what is left, synchronously: the process may end now. What is being sent may arrive twice. */
+  readonly sendNow: () => void
+  /** The last resort when the process exits: as `sendNow`, and counts what could not go. */
+  readonly closeAtExit: () => void
 }
 
 /**
  * All deliveries of the tracing that is in place, for programs that must see their spans off before they stop, as in
- * serverless functions, or look at the ledgers. Every Layer of `Tracing` provides it.
+ * serverless functions, or look at how they are doing. Every Layer of `Tracing` provides it.
  *
  * @since 0.1.0
  */
 export class Deliveries extends Context.Service<
   Deliveries,
   {
-    /** Returns when every span that ended before has left, or was given up and counted. */
+    /**
+     * Returns when every span that ended before has left, or was given up and counted; after `shutdownTimeout` in any
+     * case, and then the ledgers tell what still waits.
+     */
     readonly flush: Effect.Effect<void>
     /** One ledger for each exporter. */
     readonly ledgers: Effect.Effect<ReadonlyArray<Ledger>>
+    /** How each exporter is doing. */
+    readonly health: Effect.Effect<ReadonlyArray<Health>>
   }
 >()("handspan/Delivery/Deliveries") {}
 
@@ -79,275 +94,354 @@ export class Deliveries extends Context.Service<
  * @since 0.1.0
  */
 export interface Options {
-  /** Spans that may wait, at least 1; more are dropped and counted. Default: 65,536. */
+  /** Spans that may wait in memory, at least 1. Default: 65,536. */
   readonly queueSize?: number | undefined
-  /** Spans sent at once, at most; at least 1. Default: 512. */
+  /** Bytes that they may have. Default: 64 MiB. */
+  readonly queueBytes?: number | undefined
+  /** Which spans are dropped when the queue is full. Default: `dropNewest`. */
+  readonly policy?: FullPolicy | undefined
+  /** Spans sent at once, at most; at least 1. Default: 4,096. */
   readonly batchSize?: number | undefined
   /** How long a span waits for others to be sent with, where the exporter does not say. Default: 1 second. */
   readonly batchDelay?: Duration.Input | undefined
+  /** How long one export may take. Default: 30 seconds. */
+  readonly exportTimeout?: Duration.Input | undefined
   /**
    * How long the end of the program may wait for spans to leave; the exporter then has a second at most to close.
    * Default: 5 seconds.
    */
   readonly shutdownTimeout?: Duration.Input | undefined
+  /** Where spans are kept on disk until they are sent. Default: nowhere. */
+  readonly journal?: Journal | undefined
+  /** What the Recorder counts, for the ledger. Default: spans count from when they are taken. */
+  readonly counts?: (() => { readonly started: number; readonly unsampled: number; readonly live: number }) | undefined
+  /** Told of each batch that the exporter took or did not take, for metrics. */
+  readonly onExport?: ((outcome: ExportOutcome) => Effect.Effect<void>) | undefined
 }
+
+/**
+ * How one attempt to export a batch went.
+ *
+ * @since 0.1.0
+ */
+export interface ExportOutcome {
+  readonly ledger: Ledger
+  /** How long the attempt took, in milliseconds. */
+  readonly durationMillis: number
+  /** How long its oldest span had waited when the attempt was over, in milliseconds. */
+  readonly ageMillis: number
+  readonly error: ExportError | undefined
+}
+
+const requestBytes = 1024 * 1024
+/** OTLP §OTLP/HTTP Request: what a client must not send more than. */
+const maxRequestBytes = 64 * 1024 * 1024
+/** Once the program is ending there is little time to wait for a better moment. */
+const closingBackoffMillis = 250
+/** How long an exporter may take to close what it holds, once its spans are off or given up. */
+const letGoTimeout = Duration.seconds(1)
+/** How often, at most, spans that other processes left are looked for: no timer, which would hold the process. */
+const recoverEveryMillis = 30_000
+/** How long a request of spans from disk holds the next off, so that a long outage does not end in a flood. */
+const replayPause = Duration.millis(20)
 
 /**
  * Starts the delivery to an exporter, for as long as the scope lives.
  *
- * **Details**: one request is under way at a time. A failure that may pass is tried again after 1, 2, 4 and 8 seconds
- * (each 20 % more or less), and then given up. When the scope closes, what is queued is sent within `shutdownTimeout`,
- * and what could not go is dropped. What is dropped is counted at once and logged as a warning a second later, so that a
- * burst makes one.
+ * **Details**: several requests may be under way, as many as the exporter allows. A failure that may pass is tried again
+ * for as long as the program lives, after 0.1 seconds and then twice as long each time up to 5 (each up to half less), or
+ * when the receiver says; meanwhile one request at a time goes out. What keeps failing while others go through is given
+ * up. When the scope closes, what is queued is sent within `shutdownTimeout`, and what could not go stays on disk, or
+ * is dropped. What is dropped is counted at once and logged as a warning a second later, so that a burst makes one.
  *
  * @since 0.1.0
  */
 export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<Delivery, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const queueSize = Math.max(options.queueSize ?? 65_536, 1)
-    const batchSize = Math.max(options.batchSize ?? 512, 1)
+    const clock = yield* Clock.Clock
+    const now = () => clock.currentTimeMillisUnsafe()
+    const bounds = {
+      spans: Math.max(options.queueSize ?? 65_536, 1),
+      bytes: options.queueBytes ?? maxRequestBytes,
+      batchSpans: Math.max(options.batchSize ?? 4096, 1),
+      batchBytes: requestBytes,
+      spanBytes: maxRequestBytes
+    }
     const batchDelay = Duration.fromInputUnsafe(exporter.batchDelay ?? options.batchDelay ?? "1 seconds")
+    const exportTimeout = Duration.fromInputUnsafe(options.exportTimeout ?? "30 seconds")
     const shutdownTimeout = Duration.fromInputUnsafe(options.shutdownTimeout ?? "5 seconds")
+    const guarded = GuardedExporter.make(exporter, exportTimeout)
+    const concurrency = Math.max(exporter.concurrency ?? 1, 1)
+    const { journal } = options
+    const queue = new SpanQueue({ bounds, policy: options.policy ?? "dropNewest", journal, now })
 
-    let queue: Array<SpanRecord> = []
-    // Where the queue begins: taking from the front of an array would move all the rest.
-    let head = 0
-    let inFlight = 0
-    let accepted = 0
-    let exported = 0
     let closed = false
-    /** Why the batch under way was not taken when it was tried last. */
-    let lastFailure = ""
-    const dropped: Record<DropReason, number> = { queue_full: 0, refused: 0, retries_exhausted: 0, shutdown: 0 }
-    const told: Record<DropReason, number> = { ...dropped }
-    const causes: Record<DropReason, string> = {
-      queue_full: `the queue is full with ${queueSize}`,
+    const backoff = new Backoff()
+    /** Why the last attempt failed, `""` where it did not, and since when they do. */
+    let failure = ""
+    let failingSince: number | undefined
+    let willSeal = false
+    const warnings = yield* DropWarnings.make(exporter.name, queue.dropped, {
+      queue_full: `the queue is full with ${bounds.spans}`,
       refused: "",
       retries_exhausted: "",
+      too_large: `larger than ${bounds.spanBytes} bytes`,
+      damaged: "what was kept on disk cannot be read",
+      expired: "what was kept on disk is too old",
       shutdown: `not taken within ${Duration.format(shutdownTimeout)} of shutdown`
-    }
-    /** Those who wait until so many spans have left the queue for good. */
-    let waiting: ReadonlyArray<{ readonly mark: number; readonly done: Deferred.Deferred<void> }> = []
+    })
+    const { causes } = warnings
+    /** Those who wait until all up to a sequence have left. */
+    let waiting: ReadonlyArray<{ readonly sequence: number; readonly done: Deferred.Deferred<void> }> = []
 
     const work = yield* Latch.make()
     const hurry = yield* Latch.make()
     const closing = yield* Latch.make()
-    const someDropped = yield* Latch.make()
+    const requestEnded = yield* Latch.make()
+    let requests = 0
 
-    // Read once, and whatever they are: a foreign exporter must fail nothing.
-    const flushExporter = harmless(() => exporter.flush)
-    const shutDownExporter = harmless(() => exporter.shutdown)
+    const ledger = (): Ledger => ({
+      exporter: exporter.name,
+      ...(options.counts?.() ?? { started: queue.taken, unsampled: 0, live: 0 }),
+      recovered: queue.recovered,
+      queued: queue.queued,
+      inFlight: queue.inFlight,
+      spooled: queue.spooled,
+      exported: queue.exported,
+      dropped: { ...queue.dropped }
+    })
 
-    const queued = () => queue.length - head
-    /** How many spans have left the queue for good, of all that ever were in it. */
-    const settled = () => accepted - dropped.queue_full - queued() - inFlight
-
-    const drop = (reason: DropReason, count: number): void => {
-      dropped[reason] += count
-      if (count > 0) someDropped.openUnsafe()
+    const noteDropped = (before: number): void => {
+      if (queue.droppedTotal > before) warnings.notice()
     }
 
-    const offer = (span: SpanRecord): void => {
-      accepted++
-      if (closed) return drop("shutdown", 1)
-      if (queued() >= queueSize) return drop("queue_full", 1)
-      queue.push(span)
-      work.openUnsafe()
-      if (queued() >= batchSize) hurry.openUnsafe()
-    }
-
-    const takeBatch = (): ReadonlyArray<SpanRecord> => {
-      const batch = queue.slice(head, head + batchSize)
-      head += batch.length
-      inFlight = batch.length
-      if (head * 2 > queue.length) {
-        queue = queue.slice(head)
-        head = 0
-      }
-      return batch
-    }
-
-    const settle = (refused: number, reason: DropReason): void => {
-      if (closed) return
-      // A count that is none means that nothing is known to have been taken.
-      const count = Number.isFinite(refused) ? Math.max(Math.min(refused, inFlight), 0) : inFlight
-      exported += inFlight - count
-      inFlight = 0
-      drop(reason, count)
-    }
-
-    const refusal = (message: string, refused: number) =>
-      new ExportError({ exporter: exporter.name, message, retryable: false, refused })
-
-    // Whatever a foreign exporter does, a defect, an interruption or no Effect at all, is a refusal: delivery goes on.
-    const send = (batch: ReadonlyArray<SpanRecord>): Effect.Effect<void, ExportError> =>
-      Effect.suspend(() => {
-        const exporting: unknown = exporter.export(batch)
-        return Effect.isEffect(exporting)
-          ? (exporting as Effect.Effect<void, unknown>)
-          : Effect.fail(refusal("export gave no Effect", batch.length))
-      }).pipe(
-        Effect.timeoutOrElse({
-          duration: exportTimeout,
-          orElse: () => Effect.fail(refusal(`export took longer than ${Duration.format(exportTimeout)}`, batch.length))
-        }),
-        Effect.catchCause((cause) => {
-          const squashed = Cause.squash(cause)
-          const error =
-            squashed instanceof ExportError ? squashed : refusal(SpanEnd.describe(squashed).message, batch.length)
-          lastFailure = error.message
-          return Effect.fail(error)
-        })
-      )
-
-    const sendBatch = Effect.suspend(() =>
-      Effect.match(Effect.retry(send(takeBatch()), retrySchedule(closing.await)), {
-        onSuccess: () => {
-          lastFailure = ""
-          settle(0, "refused")
-        },
-        onFailure: ({ message, refused, retryable }) => {
-          const reason = retryable ? "retries_exhausted" : "refused"
-          causes[reason] = message
-          lastFailure = ""
-          settle(refused, reason)
+    const offer = (span: EncodedSpan): void => {
+      const before = queue.droppedTotal
+      queue.offer(span)
+      if (closed) {
+        queue.close()
+      } else {
+        work.openUnsafe()
+        if (queue.isUrgent) hurry.openUnsafe()
+        // On disk as soon as the program lets go of the thread, in one piece with all that ended until then.
+        if (journal !== undefined && !willSeal) {
+          willSeal = true
+          queueMicrotask(() => {
+            willSeal = false
+            queue.seal()
+          })
         }
-      })
+      }
+      noteDropped(before)
+    }
+
+    const pending = new SpanBuffer()
+    const offerPending = (span: EncodedSpan): void => {
+      if (closed || exporter.pendingSpans !== true || pending.length > bounds.batchBytes) return
+      pending.append(span)
+      work.openUnsafe()
+    }
+    const sendPending = Effect.suspend(() =>
+      pending.count === 0 || backoff.isFailing ? Effect.void : Effect.ignore(guarded.export(pending.take()))
     )
+
+    const settle = (parcel: Parcel, error: ExportError | undefined, random: number): void => {
+      if (closed) return
+      const before = queue.droppedTotal
+      const { count } = parcel.batch
+      if (error?.retryable === true) {
+        backoff.fail(now(), random, error.retryAfterMillis ?? 0)
+        failingSince ??= now()
+        failure = error.message
+        causes.retries_exhausted = error.message
+        queue.putBack(parcel)
+        work.openUnsafe()
+        hurry.openUnsafe()
+      } else {
+        const refused = error === undefined ? 0 : GuardedExporter.refusedOf(error, parcel.batch)
+        queue.settle(parcel, refused, "refused")
+        causes.refused = error?.message ?? ""
+        backoff.succeed()
+        failure = refused === count ? causes.refused : ""
+        failingSince = failure === "" ? undefined : (failingSince ?? now())
+      }
+      noteDropped(before)
+    }
+
+    const sendParcel = (parcel: Parcel) =>
+      Effect.gen(function* () {
+        const startedAt = now()
+        const error = yield* Effect.match(guarded.export(parcel.batch), {
+          onSuccess: () => undefined,
+          onFailure: (cause) => cause
+        })
+        settle(parcel, error, yield* Random.next)
+        const at = now()
+        if (options.onExport !== undefined) {
+          const outcome = { ledger: ledger(), durationMillis: at - startedAt, ageMillis: at - parcel.time, error }
+          yield* Effect.ignoreCause(options.onExport(outcome))
+        }
+        yield* release
+      }).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            requests--
+            requestEnded.openUnsafe()
+          })
+        )
+      )
 
     /** Lets those go whose spans have left, once the exporter has let go of them too. */
     const release = Effect.suspend(() => {
-      const ready = waiting.filter(({ mark }) => mark <= settled())
+      const ready = waiting.filter(({ sequence }) => queue.hasSettled(sequence))
       if (ready.length === 0) return Effect.void
-      waiting = waiting.filter(({ mark }) => mark > settled())
+      waiting = waiting.filter((waiter) => !ready.includes(waiter))
       return Effect.andThen(
-        within(shutdownTimeout, flushExporter),
+        guarded.flush(shutdownTimeout),
         Effect.forEach(ready, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
       )
     })
+
+    const backOff = Effect.suspend(() => {
+      const wait = backoff.waitMillis(now())
+      return wait <= 0
+        ? Effect.void
+        : Effect.raceFirst(
+            Effect.sleep(wait),
+            Effect.andThen(closing.await, Effect.sleep(Math.min(wait, closingBackoffMillis)))
+          )
+    })
+
+    /** Sends all that is there now; what comes meanwhile waits for its own batch. */
+    const drain = Effect.gen(function* () {
+      const last = queue.seal()
+      while (!queue.isEmpty && (!queue.hasSettled(last) || queue.isUrgent || queue.spooled > 0)) {
+        yield* backOff
+        // What came meanwhile gets its turn too.
+        if (backoff.isFailing) queue.seal()
+        // While it fails, one request at a time finds out whether it still does.
+        if (requests >= (backoff.isFailing ? 1 : concurrency)) {
+          requestEnded.closeUnsafe()
+          yield* requestEnded.await
+          continue
+        }
+        const isReplay = queue.queued === 0
+        const parcel = queue.take()
+        if (parcel === undefined) break
+        requests++
+        yield* Effect.forkDetach(sendParcel(parcel))
+        if (isReplay) yield* Effect.sleep(replayPause)
+      }
+    })
+
+    let recoverAt = 0
+    const recover = (): void => {
+      recoverAt = queue.recover() ? 0 : now() + recoverEveryMillis
+      if (queue.spooled === 0) return
+      work.openUnsafe()
+      hurry.openUnsafe()
+    }
+    recover()
 
     const worker = yield* Effect.gen(function* () {
       while (true) {
         yield* work.await
         yield* Effect.raceFirst(hurry.await, Effect.sleep(batchDelay))
+        hurry.closeUnsafe()
+        yield* sendPending
+        yield* drain
         yield* release
-        while (queued() > 0) {
-          yield* sendBatch
-          yield* release
-        }
-        if (queued() === 0 && waiting.length === 0) {
-          work.closeUnsafe()
-          hurry.closeUnsafe()
-        }
+        if (journal !== undefined && now() >= recoverAt) recover()
+        if (queue.isEmpty) work.closeUnsafe()
+        else if (queue.isUrgent || queue.spooled > 0 || waiting.length > 0) hurry.openUnsafe()
       }
-    }).pipe(Effect.provideService(References.TracerEnabled, false), Effect.forkDetach)
-
-    const tell = Effect.suspend(() =>
-      Effect.forEach(dropReasons, (reason) => {
-        const count = dropped[reason] - told[reason]
-        told[reason] = dropped[reason]
-        const what = count === 1 ? "1 span on its way" : `${count} spans on their way`
-        return count === 0
-          ? Effect.void
-          : Effect.logWarning(`Dropped ${what} to exporter "${exporter.name}": ${causes[reason]}`)
-      })
-    ).pipe(Effect.provideService(References.TracerEnabled, false))
-
-    const tellForever = Effect.gen(function* () {
-      while (true) {
-        yield* someDropped.await
-        yield* Effect.sleep("1 seconds")
-        someDropped.closeUnsafe()
-        yield* tell
-      }
-    })
-    // Not of the scope: spans that end after it, in fibers that outlive the program, are lost too, and told.
-    const teller = yield* Effect.forkDetach(tellForever)
+    }).pipe(untraced, Effect.forkDetach)
 
     // The worker sends, whoever waits: a caller that gives up waiting costs no span, and none of its spans is ours.
     const flush = Effect.suspend(() => {
-      const waiter = { mark: accepted - dropped.queue_full, done: Deferred.makeUnsafe<void>() }
       if (closed) return Effect.void
+      const waiter = { sequence: queue.seal(), done: Deferred.makeUnsafe<void>() }
       waiting = [...waiting, waiter]
       work.openUnsafe()
       hurry.openUnsafe()
-      return Effect.onInterrupt(Deferred.await(waiter.done), () =>
-        Effect.sync(() => {
-          waiting = waiting.filter((other) => other !== waiter)
-        })
+      return Deferred.await(waiter.done).pipe(
+        Effect.timeoutOption(shutdownTimeout),
+        Effect.ensuring(
+          Effect.sync(() => {
+            waiting = waiting.filter((other) => other !== waiter)
+          })
+        ),
+        Effect.asVoid
       )
     })
 
+    const close = (): void => {
+      closed = true
+      if (backoff.isFailing) causes.shutdown += `; ${failure}`
+      const before = queue.droppedTotal
+      queue.close()
+      noteDropped(before)
+    }
+
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
+        if (closed) return
         yield* closing.open
-        yield* within(shutdownTimeout, flush)
-        closed = true
+        yield* GuardedExporter.within(shutdownTimeout, flush)
         // Not waited for: an exporter that cannot be interrupted must not hold the program.
         worker.interruptUnsafe()
-        if (lastFailure !== "") causes.shutdown += `; ${lastFailure}`
-        drop("shutdown", queued() + inFlight)
-        inFlight = 0
-        queue = []
-        head = 0
+        close()
         yield* Effect.forEach(waiting, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
-        yield* within(letGoTimeout, shutDownExporter)
-        yield* tell
-        // One that is about to tell would hold the process for its second.
-        teller.interruptUnsafe()
-        someDropped.closeUnsafe()
+        yield* guarded.shutdown(letGoTimeout)
+        yield* warnings.settle
         causes.shutdown = "ended after tracing had shut down"
-        yield* Effect.forkDetach(tellForever)
-      }).pipe(Effect.provideService(References.TracerEnabled, false))
+      }).pipe(untraced)
     )
+
+    const services = yield* Effect.context()
+    const sendNow = (): void => {
+      if (closed) return
+      const parcels = queue.takeAll()
+      const batches = parcels.map(({ batch }) => batch)
+      const taken = guarded.exportNow(batches, Duration.toMillis(shutdownTimeout), services)
+      for (const [index, parcel] of parcels.entries()) {
+        const count = taken[index] ?? 0
+        if (count > 0) queue.settle(parcel, parcel.batch.count - count, "refused")
+        else queue.putBack(parcel)
+      }
+    }
+    const closeAtExit = (): void => {
+      if (closed) return
+      sendNow()
+      causes.shutdown = "not taken before the process exited"
+      close()
+      journal?.close()
+      Effect.runSyncWith(services)(warnings.tell)
+    }
+
+    const health = Effect.sync((): Health => {
+      const problem = failure === "" ? (journal?.status().problem ?? "") : failure
+      const total = queue.exported + queue.droppedTotal
+      return {
+        exporter: exporter.name,
+        status: failure !== "" ? "failing" : problem !== "" ? "degraded" : "ok",
+        problem,
+        since: failure === "" ? undefined : failingSince,
+        successRate: total === 0 ? 1 : queue.exported / total,
+        ledger: ledger()
+      }
+    })
 
     return {
       offer,
+      offerPending,
+      isFull: () => queue.isFull,
       flush,
-      ledger: Effect.sync(() => ({
-        exporter: exporter.name,
-        accepted,
-        queued: queued(),
-        inFlight,
-        exported,
-        dropped: { ...dropped }
-      }))
+      ledger: Effect.sync(ledger),
+      health,
+      sendNow,
+      closeAtExit
     }
   })
 
-const dropReasons: ReadonlyArray<DropReason> = ["queue_full", "refused", "retries_exhausted", "shutdown"]
-
-/** How long one export may take (OpenTelemetry's default for `OTEL_BSP_EXPORT_TIMEOUT`); exporters have shorter ones. */
-const exportTimeout = Duration.seconds(30)
-
-/** How long an exporter may take to close what it holds, once its spans are off or given up. */
-const letGoTimeout = Duration.seconds(1)
-
-const harmless = (read: () => unknown): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const effect = read()
-    return Effect.isEffect(effect) ? (effect as Effect.Effect<unknown, unknown>) : Effect.void
-  }).pipe(Effect.ignoreCause)
-
-/** Waits for an effect no longer than so, also where it cannot be interrupted. */
-const within = (timeout: Duration.Duration, effect: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
-    Fiber.await(fiber).pipe(
-      Effect.interruptible,
-      Effect.timeoutOption(timeout),
-      Effect.andThen(Effect.sync(() => fiber.interruptUnsafe()))
-    )
-  )
-
-/** Once the program is ending, there is little time to wait for a better moment: the other attempts come quickly. */
-const retrySchedule = (closing: Effect.Effect<void>) =>
-  Schedule.exponential("1 seconds").pipe(
-    Schedule.jittered,
-    Schedule.while(({ attempt, input }: Schedule.Metadata<unknown, ExportError>) =>
-      Effect.succeed(input.retryable && attempt <= 4)
-    ),
-    Schedule.tap(({ duration }) =>
-      Effect.raceFirst(Effect.sleep(duration), Effect.andThen(closing, Effect.sleep("250 millis")))
-    ),
-    Schedule.modifyDelay(() => Effect.succeed(Duration.zero))
-  )
+const untraced = Effect.provideService(References.TracerEnabled, false)

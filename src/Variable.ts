@@ -70,7 +70,7 @@ export const row = <A>(
  */
 export const oneOf = <const A extends string>(...names: ReadonlyArray<A>): Parser<A> => ({
   allowed: `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
-  parse: (text) => names.find((name) => name === text.toLowerCase())
+  parse: (text) => names.find((name) => name.toLowerCase() === text.toLowerCase())
 })
 
 /**

@@ -3,9 +3,11 @@ import { Effect, Exit, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Delivery from "../src/Delivery.ts"
 import * as Exporter from "../src/Exporter.ts"
+import * as Ledger from "../src/Ledger.ts"
 import * as SpanRecord from "../src/SpanRecord.ts"
+import { encoded } from "./batches.ts"
 
-const span = (n: number) => SpanRecord.make({ name: `span ${n}`, spanId: n.toString(16).padStart(16, "0") })
+const span = (n: number) => encoded(SpanRecord.make({ name: `span ${n}`, spanId: n.toString(16).padStart(16, "0") }))
 const unavailable = (refused: number) =>
   new Exporter.ExportError({ exporter: "test", message: "unavailable", retryable: true, refused })
 
@@ -26,10 +28,21 @@ const collecting = (
 }
 
 /** Every span is somewhere, at every instant. */
-const assertSums = (ledger: Delivery.Ledger) => {
-  const dropped = Object.values(ledger.dropped).reduce((a, b) => a + b, 0)
-  assert.strictEqual(ledger.accepted, ledger.queued + ledger.inFlight + ledger.exported + dropped)
-}
+const assertSums = (ledger: Ledger.Ledger) => assert.isTrue(Ledger.isBalanced(ledger), JSON.stringify(ledger))
+
+const ledger = (fields: Partial<Ledger.Ledger>): Ledger.Ledger => ({
+  exporter: "test",
+  started: 0,
+  recovered: 0,
+  live: 0,
+  unsampled: 0,
+  queued: 0,
+  inFlight: 0,
+  spooled: 0,
+  exported: 0,
+  dropped: { queue_full: 0, refused: 0, retries_exhausted: 0, too_large: 0, damaged: 0, expired: 0, shutdown: 0 },
+  ...fields
+})
 
 describe("Delivery.make", () => {
   it.effect("sends spans in batches when they are old enough", () =>
@@ -79,14 +92,7 @@ describe("Delivery.make", () => {
       for (const n of [1, 2, 3]) delivery.offer(span(n))
       yield* delivery.flush
       assert.deepStrictEqual(batches, [["span 1", "span 2"], ["span 3"]])
-      assert.deepStrictEqual(yield* delivery.ledger, {
-        exporter: "test",
-        accepted: 3,
-        queued: 0,
-        inFlight: 0,
-        exported: 3,
-        dropped: { queue_full: 0, refused: 0, retries_exhausted: 0, shutdown: 0 }
-      })
+      assert.deepStrictEqual(yield* delivery.ledger, ledger({ started: 3, exported: 3 }))
     })
   )
 
@@ -96,29 +102,103 @@ describe("Delivery.make", () => {
       const { batches, exporter } = collecting((batch) => (failures-- > 0 ? unavailable(batch.length) : Effect.void))
       const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
       delivery.offer(span(1))
-      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("300 millis")
       assert.deepStrictEqual(batches, [])
-      assert.strictEqual((yield* delivery.ledger).inFlight, 1)
-      delivery.offer(span(2))
-      yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(batches, [["span 1"], ["span 2"]])
       assertSums(yield* delivery.ledger)
+      delivery.offer(span(2))
+      yield* TestClock.adjust("400 millis")
+      assert.deepStrictEqual(batches.flat(), ["span 1", "span 2"])
+      assert.deepStrictEqual(yield* delivery.ledger, ledger({ started: 2, exported: 2 }))
     })
   )
 
-  it.effect("gives up what does not pass, counts it, and goes on with the next", () =>
+  it.effect("never gives up while nothing goes through, and never waits longer than five seconds", () =>
     Effect.gen(function* () {
-      const { batches, exporter } = collecting(([first, ...rest]) =>
-        first?.name === "span 1" ? unavailable(1 + rest.length) : Effect.void
-      )
-      const delivery = yield* Delivery.make(exporter, { batchDelay: 0, batchSize: 1 })
+      let isDown = true
+      let attempts = 0
+      const { batches, exporter } = collecting((batch) => {
+        attempts++
+        return isDown ? unavailable(batch.length) : Effect.void
+      })
+      const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
       delivery.offer(span(1))
-      delivery.offer(span(2))
+      yield* TestClock.adjust("10 minutes")
+      assert.isAbove(attempts, 120)
+      assert.isBelow(attempts, 260)
+      isDown = false
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(batches, [["span 1"]])
+    })
+  )
+
+  it.effect("waits as long as the receiver asks", () =>
+    Effect.gen(function* () {
+      let attempts = 0
+      const { batches, exporter } = collecting(() =>
+        ++attempts === 1
+          ? new Exporter.ExportError({
+              exporter: "test",
+              message: "429",
+              retryable: true,
+              refused: 1,
+              retryAfterMillis: 60_000
+            })
+          : Effect.void
+      )
+      const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
+      delivery.offer(span(1))
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual(attempts, 1)
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(batches, [["span 1"]])
+    })
+  )
+
+  it.effect("gives up what keeps failing while others go through, alone, counts it, and goes on", () =>
+    Effect.gen(function* () {
+      const { batches, exporter } = collecting((batch) =>
+        batch.some(({ name }) => name === "span 1") ? unavailable(batch.length) : Effect.void
+      )
+      const delivery = yield* Delivery.make(exporter, { batchDelay: 0 })
+      for (let n = 1; n <= 10; n++) {
+        delivery.offer(span(n))
+        yield* TestClock.adjust("10 seconds")
+      }
+      assert.deepStrictEqual(batches.flat().toSorted(), [2, 3, 4, 5, 6, 7, 8, 9, 10].map((n) => `span ${n}`).toSorted())
+      const counted = yield* delivery.ledger
+      assert.strictEqual(counted.dropped.retries_exhausted, 1)
+      assertSums(counted)
+    })
+  )
+
+  it.effect("sends several requests at once where the exporter allows it, and one while it fails", () =>
+    Effect.gen(function* () {
+      let underWay = 0
+      const most: Array<number> = []
+      let isDown = false
+      const exporter = {
+        ...Exporter.make({
+          name: "test",
+          export: (batch) =>
+            Effect.suspend(() => {
+              most.push(++underWay)
+              return Effect.andThen(Effect.sleep("1 seconds"), isDown ? unavailable(batch.length) : Effect.void)
+            }).pipe(Effect.ensuring(Effect.sync(() => void underWay--)))
+        }),
+        concurrency: 3
+      }
+      const delivery = yield* Delivery.make(exporter, { batchDelay: 0, batchSize: 1 })
+      for (const n of [1, 2, 3, 4]) delivery.offer(span(n))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(most, [1, 2, 3, 3])
+      isDown = true
+      for (const n of [5, 6]) delivery.offer(span(n))
       yield* TestClock.adjust("1 minutes")
-      assert.deepStrictEqual(batches, [["span 2"]])
-      const ledger = yield* delivery.ledger
-      assert.strictEqual(ledger.dropped.retries_exhausted, 1)
-      assertSums(ledger)
+      assert.deepStrictEqual(most.slice(0, 6), [1, 2, 3, 3, 1, 2])
+      assert.isTrue(most.length > 12 && most.slice(6).every((n) => n === 1), most.join())
+      isDown = false
+      yield* TestClock.adjust("10 seconds")
+      assertSums(yield* delivery.ledger)
     })
   )
 
@@ -133,9 +213,9 @@ describe("Delivery.make", () => {
       for (const n of [1, 2, 3]) delivery.offer(span(n))
       yield* delivery.flush
       assert.strictEqual(calls, 1)
-      const ledger = yield* delivery.ledger
-      assert.deepStrictEqual([ledger.exported, ledger.dropped.refused], [2, 1])
-      assertSums(ledger)
+      const counted = yield* delivery.ledger
+      assert.deepStrictEqual([counted.exported, counted.dropped.refused], [2, 1])
+      assertSums(counted)
     })
   )
 
@@ -182,9 +262,9 @@ describe("Delivery.make", () => {
       delivery.offer(span(2))
       yield* delivery.flush
       assert.deepStrictEqual(batches, [["span 2"]])
-      const ledger = yield* delivery.ledger
-      assert.strictEqual(ledger.dropped.refused, refused)
-      assertSums(ledger)
+      const counted = yield* delivery.ledger
+      assert.strictEqual(counted.dropped.refused, refused)
+      assertSums(counted)
     })
   )
 
@@ -287,9 +367,9 @@ describe("Delivery.make", () => {
       assert.deepStrictEqual(batches, [["span 1"]])
       assert.deepStrictEqual(calls, ["flush 1", "shutdown 1"])
       delivery.offer(span(2))
-      const ledger = yield* delivery.ledger
-      assert.strictEqual(ledger.dropped.shutdown, 1)
-      assertSums(ledger)
+      const counted = yield* delivery.ledger
+      assert.strictEqual(counted.dropped.shutdown, 1)
+      assertSums(counted)
     })
   )
 
@@ -323,9 +403,9 @@ describe("Delivery.make", () => {
       assert.isUndefined(closing.pollUnsafe())
       yield* TestClock.adjust("1 seconds")
       assert.isDefined(closing.pollUnsafe())
-      const ledger = yield* delivery.ledger
-      assert.strictEqual(ledger.dropped.shutdown, 2)
-      assertSums(ledger)
+      const counted = yield* delivery.ledger
+      assert.strictEqual(counted.dropped.shutdown, 2)
+      assertSums(counted)
     })
   )
 
@@ -337,14 +417,7 @@ describe("Delivery.make", () => {
       const flushing = yield* Effect.forkChild(Effect.timeoutOption(delivery.flush, "50 millis"))
       yield* TestClock.adjust("50 millis")
       assert.isDefined(flushing.pollUnsafe())
-      assert.deepStrictEqual(yield* delivery.ledger, {
-        exporter: "test",
-        accepted: 1,
-        queued: 0,
-        inFlight: 1,
-        exported: 0,
-        dropped: { queue_full: 0, refused: 0, retries_exhausted: 0, shutdown: 0 }
-      })
+      assert.deepStrictEqual(yield* delivery.ledger, ledger({ started: 1, inFlight: 1 }))
       yield* TestClock.adjust("1 seconds")
       assert.deepStrictEqual(batches, [["span 1"]])
     })

@@ -257,7 +257,7 @@ describe("Tracing", () => {
     layerFromEnv: Tracing.layerFromEnvWith({ exporters: ["in_memory"] })
   }
   /** How many spans each Layer's exporters were given: two handoffs and the pipeline, where there are exporters. */
-  const accepted: Record<string, ReadonlyArray<number>> = {
+  const taken: Record<string, ReadonlyArray<number>> = {
     layerConsole: [3],
     layerInMemory: [3],
     layerNoop: [],
@@ -275,10 +275,14 @@ describe("Tracing", () => {
           const deliveries = yield* Delivery.Deliveries
           if (name !== "layerOtlp") yield* deliveries.flush
           const ledgers = yield* deliveries.ledgers
-          return { greetings, ours: tracer !== Tracer.nativeTracer, accepted: ledgers.map(({ accepted }) => accepted) }
+          return {
+            greetings,
+            ours: tracer !== Tracer.nativeTracer,
+            taken: ledgers.map(({ live, started }) => started - live)
+          }
         })
         const { exit } = yield* captured(Effect.provide(program, layer))
-        const expected = { greetings: ["Hello, Ada", "Hello, Grace"], ours: true, accepted: accepted[name] }
+        const expected = { greetings: ["Hello, Ada", "Hello, Grace"], ours: true, taken: taken[name] }
         assert.deepStrictEqual<unknown>(exit, Exit.succeed(expected))
       })
     )

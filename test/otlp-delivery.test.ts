@@ -1,9 +1,8 @@
 // The main example as a user runs it, with the environment alone choosing OTLP: every span must arrive, once, in its place.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import * as OtlpJson from "../src/OtlpJson.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 import * as TraceTree from "../src/TraceTree.ts"
 import * as Receiver from "./receiver.ts"
@@ -30,9 +29,7 @@ describe("TRACING_EXPORTER=otlp", () => {
         assert.strictEqual(code, 0)
         assert.deepStrictEqual(new Set(receiver.requests.map(({ path }) => path)), new Set(["/v1/traces"]))
 
-        const spans = receiver.requests.flatMap(({ body }) =>
-          Result.getOrThrow(OtlpJson.decode(JSON.parse(body.toString())))
-        )
+        const spans = receiver.requests.flatMap(Receiver.spansOf)
         const traces = TraceTree.fromSpans(spans)
         assert.deepStrictEqual(
           traces.map(({ problems, roots }) => [roots.map(({ span }) => span.name), problems]),
