@@ -9,38 +9,26 @@ type Side = "values" | "recording" | "authoring" | "assembly"
 
 /** The table. An entry names a file of src without `.ts`, or all of a folder by its path and a slash. */
 const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyArray<string>]> = [
-  [10, "assembly", ["cli/", "index"]],
-  [9, "assembly", ["Tracing", "Testing"]],
-  [8, "recording", ["DeliveryMetrics", "collector/Collector", "collector/Viewer", "viewer/"]],
-  [8, "authoring", ["Gateway"]],
-  [7, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
-  [7, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
-  [6, "recording", ["Recorder", "SpanQueue", "TailSampler", "Correlation", "GuardedExporter", "exporter/"]],
-  [6, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
-  [5, "recording", ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "analysis/", "collector/TraceStore"]],
-  [5, "authoring", ["Envelope", "Handoff"]],
-  [4, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace"]],
-  [4, "authoring", ["HandoffSpan", "Propagator"]],
-  [3, "recording", ["Sampler", "Settings", "SpanBuffer", "SpanDecoder", "SpanIds", "DropWarnings"]],
-  [
-    2,
-    "recording",
-    [
-      "TraceTree",
-      "SettingsTable",
-      "Redaction",
-      "OtlpJson",
-      "SpanEncoder",
-      "ProtobufReader",
-      "Backoff",
-      "StackBudget",
-      "SpoolMachine"
-    ]
-  ],
-  [2, "recording", ["ProcessExit"]],
+  [11, "assembly", ["cli/", "index"]],
+  [10, "assembly", ["Tracing", "Testing"]],
+  [9, "recording", ["DeliveryMetrics", "collector/Collector", "collector/Viewer", "viewer/"]],
+  [9, "authoring", ["Gateway"]],
+  [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
+  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
+  [7, "recording", ["Recorder", "SpanQueue", "GuardedExporter", "TailSampler", "Correlation", "exporter/"]],
+  [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
+  [6, "recording", ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "analysis/", "collector/TraceStore"]],
+  [6, "authoring", ["Envelope", "Handoff"]],
+  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace"]],
+  [5, "authoring", ["HandoffSpan", "Propagator"]],
+  [4, "recording", ["SpanBuffer"]],
+  [3, "recording", ["Sampler", "Settings", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
+  [2, "recording", ["TraceTree", "SettingsTable", "Redaction", "OtlpJson", "EncodableSpan", "ProtobufReader"]],
+  [2, "recording", ["Backoff", "StackBudget", "SpoolMachine", "ProcessExit"]],
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
-  [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable", "Ledger", "Work", "Backpressure"]]
+  [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable", "Ledger", "Work", "Backpressure"]],
+  [1, "values", ["ProtobufWriter"]]
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */

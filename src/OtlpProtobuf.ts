@@ -9,7 +9,8 @@ import * as Schema from "effect/Schema"
 import { ProtobufReader } from "./ProtobufReader.ts"
 import { type Batch, SpanBuffer } from "./SpanBuffer.ts"
 import { noAttributes, readAttribute, readSpan } from "./SpanDecoder.ts"
-import { fromRecord, SpanEncoder } from "./SpanEncoder.ts"
+import { fromRecord } from "./EncodableSpan.ts"
+import { SpanEncoder } from "./SpanEncoder.ts"
 import type * as SpanRecord from "./SpanRecord.ts"
 
 /**

@@ -13,11 +13,10 @@ import {
   type EncodableEvent,
   type EncodableLink,
   type EncodableSpan,
-  type EncodedSpan,
   type FlatAttributes,
-  flatten,
-  type SpanEncoder
-} from "./SpanEncoder.ts"
+  flatten
+} from "./EncodableSpan.ts"
+import { type EncodedSpan, type SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import { hex, type IdWords } from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"

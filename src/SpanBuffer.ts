@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import { type EncodedSpan, field, SpanEncoder } from "./SpanEncoder.ts"
+import { field } from "./ProtobufWriter.ts"
+import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
 import type { InstrumentationScope, Resource } from "./SpanRecord.ts"
 
 /**

@@ -7,87 +7,18 @@
  *
  * @since 0.1.0
  */
+import {
+  type EncodableEvent,
+  type EncodableLink,
+  type EncodableSpan,
+  type FlatAttributes,
+  flatten,
+  traceWords,
+  type TraceWords,
+  word
+} from "./EncodableSpan.ts"
+import { field, ProtobufWriter } from "./ProtobufWriter.ts"
 import * as SpanRecord from "./SpanRecord.ts"
-
-/**
- * A trace id as four words of 32 bits, the first one first.
- *
- * @since 0.1.0
- */
-export interface TraceWords {
-  readonly word0: number
-  readonly word1: number
-  readonly word2: number
-  readonly word3: number
-}
-
-/**
- * Attributes as a flat list: key, value, key, value. A later value of a key replaces an earlier one.
- *
- * @since 0.1.0
- */
-export type FlatAttributes = ReadonlyArray<string | SpanRecord.AttributeValue>
-
-/**
- * A finished span in the form in which it is written fastest.
- *
- * @since 0.1.0
- */
-export interface EncodableSpan {
-  readonly trace: TraceWords
-  /** The span id as two words of 32 bits. */
-  readonly id0: number
-  readonly id1: number
-  /** The parent's span id, both 0 for a root. */
-  readonly parentId0: number
-  readonly parentId1: number
-  readonly parentIsRemote: boolean
-  readonly flags: number
-  readonly traceState: string
-  readonly name: string
-  readonly kind: SpanRecord.SpanKind
-  readonly startTimeUnixNano: bigint
-  readonly endTimeUnixNano: bigint
-  readonly flatAttributes: FlatAttributes
-  /** How many different keys are written; those of `endAttributes` always are. */
-  readonly attributeLimit: number
-  readonly endAttributes: FlatAttributes
-  readonly flatEvents: ReadonlyArray<EncodableEvent>
-  readonly flatLinks: ReadonlyArray<EncodableLink>
-  readonly endStatus: SpanRecord.SpanStatus
-  /** What the limits cut off before; attributes beyond `attributeLimit` are added. */
-  readonly droppedAttributes: number
-  readonly droppedEvents: number
-  readonly droppedLinks: number
-  readonly resource: SpanRecord.Resource
-  readonly scope: SpanRecord.InstrumentationScope
-}
-
-/**
- * An event in the form in which it is written fastest.
- *
- * @since 0.1.0
- */
-export interface EncodableEvent {
-  readonly name: string
-  readonly timeUnixNano: bigint
-  readonly flatAttributes: FlatAttributes
-  readonly droppedAttributes: number
-}
-
-/**
- * A link in the form in which it is written fastest.
- *
- * @since 0.1.0
- */
-export interface EncodableLink {
-  readonly traceId: string
-  readonly spanId: string
-  readonly flags: number
-  readonly traceState: string
-  readonly flatAttributes: FlatAttributes
-  readonly droppedAttributes: number
-}
 
 /**
  * A span that was just written: the first `length` of `bytes` are one `spans` entry of a `ScopeSpans` message, tag and
@@ -130,8 +61,6 @@ const isRemote = 0x200
 /** Programs use a few dozen keys. One that makes keys up must not fill the memory; each costs more than its bytes. */
 const maxKeysSize = 512 * 1024
 const keyOverhead = 128
-/** Longer texts are written faster by the platform than by a loop. */
-const shortText = 64
 const initialSize = 4096
 const maxKept = 1024 * 1024
 /** What the fields of fixed size need that follow a text. */
@@ -144,18 +73,19 @@ const utf8 = new TextEncoder()
  *
  * @since 0.1.0
  */
-export class SpanEncoder implements EncodedSpan {
-  bytes = new Uint8Array(initialSize)
+export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
   length = 0
   resource = SpanRecord.emptyResource
   scope = SpanRecord.defaultScope
-  private view = new DataView(this.bytes.buffer)
-  private at = 0
   private readonly keys = new Map<string, Key>()
   private keysSize = 0
   private list = 0
   private readonly listKeys: Array<Key> = []
   private readonly listValues: Array<SpanRecord.AttributeValue> = []
+
+  constructor() {
+    super(initialSize)
+  }
 
   /** Writes a span. Never fails, whatever the texts are: half characters become U+FFFD. */
   encode(span: EncodableSpan): EncodedSpan {
@@ -290,15 +220,61 @@ export class SpanEncoder implements EncodedSpan {
   }
 
   private attribute(tag: number, key: Uint8Array, value: SpanRecord.AttributeValue): void {
+    // Most attributes are short: their lengths are known before they are written.
+    if (key.length < 64) {
+      if (typeof value === "string") {
+        if (value.length < 60 && this.shortText(tag, key, value)) return
+      } else if (typeof value === "number" && value >= 0 && value < 128 && Number.isInteger(value)) {
+        return this.shortNumber(tag, key, value)
+      }
+    }
     this.reserve(key.length + 32)
     const start = this.open(tag)
-    const { bytes } = this
-    let at = this.at
-    for (let i = 0; i < key.length; i++) bytes[at++] = key[i]!
-    bytes[at++] = 0x12
-    this.at = at
+    this.copy(key)
+    this.bytes[this.at++] = 0x12
     this.value(value)
     this.close(start)
+  }
+
+  /** Writes an attribute of fewer than 128 bytes, or nothing where its text is more than ASCII. */
+  private shortText(tag: number, key: Uint8Array, value: string): boolean {
+    const keyLength = key.length
+    const { length } = value
+    this.reserve(6 + keyLength + length)
+    const { bytes } = this
+    let at = this.at
+    bytes[at] = tag
+    bytes[at + 1] = 4 + keyLength + length
+    bytes.set(key, at + 2)
+    at += 2 + keyLength
+    bytes[at] = 0x12
+    bytes[at + 1] = length + 2
+    bytes[at + 2] = 0x0a
+    bytes[at + 3] = length
+    at += 4
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > 0x7f) return false
+      bytes[at++] = code
+    }
+    this.at = at
+    return true
+  }
+
+  /** Writes an attribute whose number has seven bits. */
+  private shortNumber(tag: number, key: Uint8Array, value: number): void {
+    this.reserve(6 + key.length)
+    const { bytes } = this
+    let at = this.at
+    bytes[at] = tag
+    bytes[at + 1] = 4 + key.length
+    bytes.set(key, at + 2)
+    at += 2 + key.length
+    bytes[at] = 0x12
+    bytes[at + 1] = 2
+    bytes[at + 2] = 0x18
+    bytes[at + 3] = value
+    this.at = at + 4
   }
 
   /** Writes an `AnyValue` with its length; the tag before it is the caller's. */
@@ -331,54 +307,6 @@ export class SpanEncoder implements EncodedSpan {
     this.close(start)
   }
 
-  private number(value: number): void {
-    if (!Number.isSafeInteger(value)) {
-      this.bytes[this.at] = 0x21
-      this.view.setFloat64(this.at + 1, value, true)
-      this.at += 9
-    } else if (value >= 0 && value < 0x8000_0000) {
-      this.small(0x18, value)
-    } else {
-      this.integer(BigInt(value))
-    }
-  }
-
-  private integer(value: bigint): void {
-    this.bytes[this.at++] = 0x18
-    let rest = BigInt.asUintN(64, value)
-    while (rest > 0x7fn) {
-      this.bytes[this.at++] = Number(rest & 0x7fn) | 0x80
-      rest >>= 7n
-    }
-    this.bytes[this.at++] = Number(rest)
-  }
-
-  private text(tag: number, text: string): void {
-    const { length } = text
-    if (length < shortText) {
-      this.reserve(length + 8)
-      const { bytes } = this
-      let at = this.at
-      bytes[at++] = tag
-      bytes[at++] = length
-      let i = 0
-      for (; i < length; i++) {
-        const code = text.charCodeAt(i)
-        if (code > 0x7f) break
-        bytes[at++] = code
-      }
-      if (i === length) {
-        this.at = at
-        return
-      }
-    }
-    this.reserve(length * 3 + 8)
-    this.bytes[this.at++] = tag
-    const start = this.openLength()
-    this.at += utf8.encodeInto(text, this.bytes.subarray(this.at)).written
-    this.close(start)
-  }
-
   private traceId({ word0, word1, word2, word3 }: TraceWords): void {
     const { at, view } = this
     this.bytes[at] = 0x0a
@@ -399,12 +327,6 @@ export class SpanEncoder implements EncodedSpan {
     this.at = at + 10
   }
 
-  private time(tag: number, nanos: bigint): void {
-    this.bytes[this.at] = tag
-    this.view.setBigUint64(this.at + 1, nanos, true)
-    this.at += 9
-  }
-
   private flags(tag: number, tagRest: number | undefined, flags: number): void {
     this.reserve(8)
     this.bytes[this.at++] = tag
@@ -412,158 +334,4 @@ export class SpanEncoder implements EncodedSpan {
     this.view.setUint32(this.at, flags, true)
     this.at += 4
   }
-
-  /** Writes a number below 2^31 as a varint. There is room for it after `reserve`, `open` and the like. */
-  private small(tag: number, value: number): void {
-    this.reserve(8)
-    const { bytes } = this
-    let at = this.at
-    bytes[at++] = tag
-    let rest = value
-    while (rest > 0x7f) {
-      bytes[at++] = (rest & 0x7f) | 0x80
-      rest >>>= 7
-    }
-    bytes[at++] = rest
-    this.at = at
-  }
-
-  private open(tag: number): number {
-    this.bytes[this.at++] = tag
-    return this.openLength()
-  }
-
-  /** Leaves one byte for a length that is not known yet, and says where what it measures begins. */
-  private openLength(): number {
-    return ++this.at
-  }
-
-  /** Writes the length of what began at `start`; where one byte is not enough, what was written moves up. */
-  private close(start: number): void {
-    const length = this.at - start
-    if (length < 0x80) this.bytes[start - 1] = length
-    else this.closeWith(start, 1, length)
-  }
-
-  /** As `open`, with two bytes for the length of what mostly needs them. */
-  private openLong(tag: number): number {
-    this.bytes[this.at] = tag
-    this.at += 3
-    return this.at
-  }
-
-  private closeLong(start: number): void {
-    const length = this.at - start
-    if (length < 0x4000) {
-      this.bytes[start - 2] = (length & 0x7f) | 0x80
-      this.bytes[start - 1] = length >>> 7
-    } else {
-      this.closeWith(start, 2, length)
-    }
-  }
-
-  private closeWith(start: number, room: number, length: number): void {
-    const size = varint(length)
-    const extra = size.length - room
-    this.reserve(extra)
-    this.bytes.copyWithin(start + extra, start, this.at)
-    this.bytes.set(size, start - room)
-    this.at += extra
-  }
-
-  private reserve(bytes: number): void {
-    if (this.at + bytes <= this.bytes.length) return
-    const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.at + bytes))
-    grown.set(this.bytes.subarray(0, this.at))
-    this.use(grown)
-  }
-
-  private use(bytes: Uint8Array<ArrayBuffer>): void {
-    this.bytes = bytes
-    this.view = new DataView(bytes.buffer)
-  }
 }
-
-/** A number as protobuf writes lengths: seven bits in each byte, the lowest first. */
-const varint = (value: number): ReadonlyArray<number> =>
-  value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...varint(Math.floor(value / 0x80))]
-
-/**
- * A field that is measured in bytes: its tag, its length and its content, of which the last `rest` bytes are still to
- * come.
- *
- * @since 0.1.0
- */
-export const field = (tag: number, content: Uint8Array, rest = 0): Uint8Array => {
-  const head = [tag, ...varint(content.length + rest)]
-  const bytes = new Uint8Array(head.length + content.length)
-  bytes.set(head)
-  bytes.set(content, head.length)
-  return bytes
-}
-
-/**
- * Reads word number `index` of an id in hex; a word is 8 digits.
- *
- * @since 0.1.0
- */
-export const word = (hex: string, index: number): number => Number.parseInt(hex.slice(index * 8, index * 8 + 8), 16) | 0
-
-/**
- * Reads a trace id in hex as words.
- *
- * @since 0.1.0
- */
-export const traceWords = (traceId: string): TraceWords => ({
-  word0: word(traceId, 0),
-  word1: word(traceId, 1),
-  word2: word(traceId, 2),
-  word3: word(traceId, 3)
-})
-
-/**
- * Lists attributes flat.
- *
- * @since 0.1.0
- */
-export const flatten = (attributes: SpanRecord.Attributes): FlatAttributes => Object.entries(attributes).flat(1)
-
-/**
- * Presents a SpanRecord in the form in which spans are written.
- *
- * @since 0.1.0
- */
-export const fromRecord = (span: SpanRecord.SpanRecord): EncodableSpan => ({
-  trace: traceWords(span.traceId),
-  id0: word(span.spanId, 0),
-  id1: word(span.spanId, 1),
-  parentId0: span.parentSpanId === undefined ? 0 : word(span.parentSpanId, 0),
-  parentId1: span.parentSpanId === undefined ? 0 : word(span.parentSpanId, 1),
-  parentIsRemote: span.parentIsRemote,
-  flags: span.flags,
-  traceState: span.traceState,
-  name: span.name,
-  kind: span.kind,
-  startTimeUnixNano: span.startTimeUnixNano,
-  endTimeUnixNano: span.endTimeUnixNano,
-  flatAttributes: flatten(span.attributes),
-  attributeLimit: Infinity,
-  endAttributes: noAttributes,
-  flatEvents: span.events.map((event) => ({
-    name: event.name,
-    timeUnixNano: event.timeUnixNano,
-    flatAttributes: flatten(event.attributes),
-    droppedAttributes: event.droppedAttributesCount
-  })),
-  flatLinks: span.links.map((link) => ({
-    ...link,
-    flatAttributes: flatten(link.attributes),
-    droppedAttributes: link.droppedAttributesCount
-  })),
-  endStatus: span.status,
-  droppedAttributes: span.droppedAttributesCount,
-  droppedEvents: span.droppedEventsCount,
-  droppedLinks: span.droppedLinksCount,
-  resource: span.resource,
-  scope: span.scope
-})

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { traceWords, type TraceWords, word } from "./SpanEncoder.ts"
+import { traceWords, type TraceWords, word } from "./EncodableSpan.ts"
 
 /**
  * Where ids come from, for tests and for platforms with ids of their own.

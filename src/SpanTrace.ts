@@ -5,7 +5,7 @@
  */
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import { traceWords, type TraceWords, word } from "./SpanEncoder.ts"
+import { traceWords, type TraceWords, word } from "./EncodableSpan.ts"
 import { hex, type IdWords } from "./SpanIds.ts"
 import * as TraceContext from "./TraceContext.ts"
 

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { emptyBatch, join, SpanBuffer } from "../src/SpanBuffer.ts"
-import { fromRecord, SpanEncoder } from "../src/SpanEncoder.ts"
+import { fromRecord } from "../src/EncodableSpan.ts"
+import { SpanEncoder } from "../src/SpanEncoder.ts"
 import * as SpanRecord from "../src/SpanRecord.ts"
 import { batchOf, spansOf } from "./batches.ts"
 

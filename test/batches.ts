@@ -2,7 +2,8 @@
 import { Result } from "effect"
 import * as OtlpProtobuf from "../src/OtlpProtobuf.ts"
 import type { Batch } from "../src/SpanBuffer.ts"
-import { type EncodedSpan, fromRecord, SpanEncoder } from "../src/SpanEncoder.ts"
+import { fromRecord } from "../src/EncodableSpan.ts"
+import { type EncodedSpan, SpanEncoder } from "../src/SpanEncoder.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
 
 export const encoded = (span: SpanRecord): EncodedSpan => new SpanEncoder().encode(fromRecord(span))
