@@ -66,7 +66,7 @@ export interface Options {
 export const isSupported = (): boolean => builtin("node:http") !== undefined
 
 /**
- * Makes an exporter that sends OTLP protobuf over HTTP/1.1 on up to four connections, which stay open for four seconds.
+ * Makes an exporter that sends OTLP protobuf over HTTP/1.1 on up to eight connections, which stay open for four seconds.
  *
  * **Details**: what OTLP says of an answer (OTLP §OTLP/HTTP Response) holds for its `ExportError`s:
  * - Retryable are the statuses 429, 502, 503 and 504, with the time of their Retry-After up to five minutes; a
@@ -192,7 +192,9 @@ export const make = (options: Options): Effect.Effect<Exporter, OtlpSetupError> 
   })
 
 const name = "otlp"
-const concurrency = 4
+// A program that keeps its event loop busy reads answers late, on Deno a tenth of a second: what is sent in that time
+// must be under way. Otherwise one or two do.
+const concurrency = 8
 const version = "0.1.0"
 
 /** OTLP §OTLP/HTTP Request: what a client must not send more than, before compression. */

@@ -135,7 +135,7 @@ describe("export", () => {
     })
   )
 
-  it.live("export() uses a connection again, and no more than four", () =>
+  it.live("export() uses a connection again, and no more than eight", () =>
     Effect.gen(function* () {
       const { base, connections, requests } = yield* answering(200, { "content-type": "application/x-protobuf" })
       const exporter = yield* open(base)
@@ -144,7 +144,7 @@ describe("export", () => {
       assert.strictEqual(connections.opened, 1)
       yield* Effect.forEach(Array.from({ length: 20 }), () => exporter.export(batch), { concurrency: 10 })
       assert.strictEqual(requests.length, 22)
-      assert.isAtMost(connections.opened, 4)
+      assert.isAtMost(connections.opened, 8)
     })
   )
 
@@ -586,7 +586,7 @@ describe("the process", () => {
       const names = requests.flatMap((request) => Receiver.spansOf(request).map(({ name }) => name))
       const expected = Array.from({ length: 10 }, (_, n) => Array.from({ length: 1 + (n % 3) }, () => `batch ${n}`))
       assert.deepStrictEqual(names.toSorted(), expected.flat().toSorted())
-      assert.isAtMost(connections.opened, 4)
+      assert.isAtMost(connections.opened, 8)
       const { headers } = requests[0]!
       assert.deepStrictEqual([headers["content-type"], headers["x-team"]], ["application/x-protobuf", "photos"])
     })
