@@ -9,6 +9,7 @@ const shared = resolve(process.env["HANDSPAN_SHARED"] ?? "../shared")
 
 if (existsSync(shared)) {
   process.env["HANDSPAN_SHARED"] = shared
+  process.env["HANDSPAN_SOAK_SECONDS"] ??= "60"
   await runSteps([
     suite("CI-only tests on Node", [process.execPath], ["test/ci"]),
     suite("CI-only tests on Deno", ["deno", "run", "-A", "--no-lock"], ["test/ci"])
