@@ -206,19 +206,9 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
         ? value
         : SpanRecord.toAttributeValue(value, limit)
     if (copied === undefined) return
-    const { flat } = this
-    const { length } = flat
     this.map = undefined
-    // Up to eight a search is the fastest; beyond, a value that comes again is found when the span is written.
-    if (length <= 16) {
-      for (let i = 0; i < length; i += 2) {
-        if (flat[i] === key) {
-          flat[i + 1] = copied
-          return
-        }
-      }
-    }
-    flat.push(key, copied)
+    // A value that comes again is found when the span is written, where each key is looked up anyway.
+    const length = this.flat.push(key, copied)
     if (length > 512 && length > this.compactAt) this.compact()
   }
 

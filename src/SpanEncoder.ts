@@ -33,9 +33,15 @@ export interface EncodedSpan {
   readonly scope: SpanRecord.InstrumentationScope
 }
 
-/** An attribute key with its bytes: the `key` field of a `KeyValue`, tag and length included. */
+/** An attribute key with what is known of it. */
 interface Key {
+  readonly text: string
+  /** The `key` field of a `KeyValue`, tag and length included. */
   readonly bytes: Uint8Array
+  /** The last short value, and the whole attribute when it came twice in a row: many are always the same. */
+  value: string | number | undefined
+  tag: number
+  whole: Uint8Array | undefined
   /** In which list of attributes the key was seen last, and where: a key that comes again replaces its value. */
   list: number
   position: number
@@ -66,6 +72,10 @@ const maxKept = 1024 * 1024
 /** What the fields of fixed size need that follow a text. */
 const fixedFields = 32
 const noAttributes: FlatAttributes = []
+/** With a key of fewer than 64 bytes, the whole attribute then has fewer than 128. */
+const shortValue = 60
+const isSmall = (value: unknown): value is number =>
+  typeof value === "number" && value >= 0 && value < 128 && Number.isInteger(value)
 const utf8 = new TextEncoder()
 
 /**
@@ -184,7 +194,10 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
     for (let i = 0, all = ordinary + unlimited.length; i < all; i += 2) {
       const source = i < ordinary ? flat : unlimited
       const index = i < ordinary ? i : i - ordinary
-      const key = this.key(source[index] as string)
+      const text = source[index] as string
+      // Spans of one kind have the same keys in the same order, so the last list tells where to look first.
+      const guess = keys[count]
+      const key = guess?.text === text ? guess : this.key(text)
       const value = source[index + 1]!
       if (key.list === list) {
         values[key.position] = value
@@ -198,7 +211,7 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
       }
     }
     for (let i = 0; i < count; i++) {
-      this.attribute(tag, keys[i]!.bytes, values[i]!)
+      this.attribute(tag, keys[i]!, values[i]!)
       values[i] = ""
     }
     return dropped
@@ -207,7 +220,8 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
   private key(key: string): Key {
     const known = this.keys.get(key)
     if (known !== undefined) return known
-    const made: Key = { bytes: field(0x0a, utf8.encode(key)), list: 0, position: 0 }
+    const bytes = field(0x0a, utf8.encode(key))
+    const made: Key = { text: key, bytes, value: undefined, tag: 0, whole: undefined, list: 0, position: 0 }
     this.keys.set(key, made)
     this.keysSize += keyOverhead + made.bytes.length
     return made
@@ -219,12 +233,29 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
     this.keysSize = 0
   }
 
-  private attribute(tag: number, key: Uint8Array, value: SpanRecord.AttributeValue): void {
+  private attribute(tag: number, key: Key, value: SpanRecord.AttributeValue): void {
+    const start = this.at
+    if (typeof value === "string" ? value.length < shortValue : isSmall(value)) {
+      const isSame = key.value === value && key.tag === tag
+      if (isSame && key.whole !== undefined) {
+        this.reserve(key.whole.length)
+        return this.copy(key.whole)
+      }
+      this.oneAttribute(tag, key.bytes, value)
+      key.whole = isSame && this.at - start < 128 ? this.bytes.slice(start, this.at) : undefined
+      key.value = value as string | number
+      key.tag = tag
+    } else {
+      this.oneAttribute(tag, key.bytes, value)
+    }
+  }
+
+  private oneAttribute(tag: number, key: Uint8Array, value: SpanRecord.AttributeValue): void {
     // Most attributes are short: their lengths are known before they are written.
     if (key.length < 64) {
       if (typeof value === "string") {
-        if (value.length < 60 && this.shortText(tag, key, value)) return
-      } else if (typeof value === "number" && value >= 0 && value < 128 && Number.isInteger(value)) {
+        if (value.length < shortValue && this.shortText(tag, key, value)) return
+      } else if (isSmall(value)) {
         return this.shortNumber(tag, key, value)
       }
     }
