@@ -130,9 +130,9 @@ export const table = {
     "OTEL_EXPORTER_OTLP_TIMEOUT"
   ),
   otlpCompression: row(
-    "How requests to it are compressed.",
+    "How requests to it are compressed; zstd is for http/protobuf and for receivers that take it.",
     "none",
-    oneOf("none", "gzip"),
+    oneOf("none", "gzip", "zstd"),
     "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
     "OTEL_EXPORTER_OTLP_COMPRESSION"
   ),

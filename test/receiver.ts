@@ -77,7 +77,8 @@ export const serve = (listener: Http.RequestListener, tls?: Https.ServerOptions)
 
 /** The spans of a request, whatever OTLP/HTTP lets it be. */
 export const spansOf = ({ body, headers }: Request): ReadonlyArray<SpanRecord> => {
-  const bytes = headers["content-encoding"] === "gzip" ? Zlib.gunzipSync(body) : body
+  const encoding = headers["content-encoding"]
+  const bytes = encoding === "gzip" ? Zlib.gunzipSync(body) : encoding === "zstd" ? Zlib.zstdDecompressSync(body) : body
   return headers["content-type"] === "application/x-protobuf"
     ? Result.getOrThrow(OtlpProtobuf.decode(bytes))
     : Result.getOrThrow(OtlpJson.decode(JSON.parse(bytes.toString())))

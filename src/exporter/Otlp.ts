@@ -41,7 +41,7 @@ export interface Options {
   /** How long one export may take. Default: 10 seconds. */
   readonly timeout?: Duration.Input | undefined
   /** Default: none. */
-  readonly compression?: "none" | "gzip" | undefined
+  readonly compression?: OtlpHttp.Compression | undefined
   /** How long `flush` and `shutdown` of OpenTelemetry's exporters may take; `http/protobuf` ends at once. Default: 3 seconds. */
   readonly shutdownTimeout?: Duration.Input | undefined
 }
@@ -128,6 +128,11 @@ const load = (protocol: Foreign) => {
 
 const byForeign = Effect.fnUntraced(function* (protocol: Foreign, url: URL, options: Options) {
   const { OTLPTraceExporter } = yield* load(protocol)
+  if (options.compression === "zstd") {
+    return yield* new OtlpSetupError({
+      message: `Cannot compress by zstd for ${protocol}: use gzip, or the protocol http/protobuf`
+    })
+  }
   const headers = headersOf(options)
   const exporter = yield* Effect.try({
     try: () =>

@@ -34,6 +34,14 @@ export class OtlpSetupError extends Schema.TaggedError<OtlpSetupError>()("OtlpSe
 }) {}
 
 /**
+ * How requests are compressed. Every receiver takes gzip; zstd, a fifth smaller at the same cost, is taken by the
+ * OpenTelemetry collector, and not by all.
+ *
+ * @since 0.1.0
+ */
+export type Compression = "none" | "gzip" | "zstd"
+
+/**
  * Where and how to send spans.
  *
  * @since 0.1.0
@@ -55,7 +63,7 @@ export interface Options {
   /** How long one export may take, from compressing the request to the last byte of the answer. */
   readonly timeout: Duration.Input
   /** What to do with bodies of 1 KiB and more. */
-  readonly compression: "none" | "gzip"
+  readonly compression: Compression
 }
 
 /**
@@ -124,9 +132,10 @@ export const make = (options: Options): Effect.Effect<Exporter, OtlpSetupError> 
     const exchange = (batch: Batch) =>
       Effect.suspend(() => {
         const answer: Answer = { status: 0, headers: {}, chunks: [], size: 0, isWhole: false }
-        const compressed = options.compression === "gzip" && batch.bytes.length >= leastCompressed
-        const body = compressed ? gzip(batch.bytes) : Effect.succeed(batch.bytes)
-        const encoding: Readonly<Record<string, string>> = compressed ? { "content-encoding": "gzip" } : {}
+        const compression = batch.bytes.length < leastCompressed ? "none" : options.compression
+        const body = compression === "none" ? Effect.succeed(batch.bytes) : compress(batch.bytes, compression)
+        const encoding: Readonly<Record<string, string>> =
+          compression === "none" ? {} : { "content-encoding": compression }
         return Effect.flatMap(body, (bytes) => transport.post(bytes, { ...headers, ...encoding }, answer)).pipe(
           Effect.mapError(({ reason, retryable }) => failure(batch, reason, retryable)),
           Effect.timeoutOrElse({
@@ -267,11 +276,13 @@ const readPem = (path: string) =>
     )
   )
 
-const gzip = (bytes: Uint8Array) =>
+const compress = (bytes: Uint8Array, compression: "gzip" | "zstd") =>
   Effect.callback<Uint8Array, Trouble>((resume) => {
-    builtin("node:zlib").gzip(bytes, { level: compressionLevel }, (error, compressed) =>
+    const { gzip, zstdCompress } = builtin("node:zlib")
+    const done = (error: Error | null, compressed: Uint8Array) =>
       resume(error === null ? Effect.succeed(compressed) : Effect.fail(troubleOf(error)))
-    )
+    if (compression === "gzip") gzip(bytes, { level: compressionLevel }, done)
+    else zstdCompress(bytes, done)
   })
 
 const makeTransport = (url: URL, open: typeof Http.request, agent: Http.Agent) => {

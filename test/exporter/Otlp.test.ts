@@ -261,6 +261,18 @@ const packages = (...missing: ReadonlyArray<string>) =>
     return made
   })
 
+describe("make with zstd", () => {
+  it.effect("says which protocol takes it, before anything is sent", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Otlp.make({ protocol: "http/json", compression: "zstd" }))
+      assert.strictEqual(
+        error.message,
+        "Cannot compress by zstd for http/json: use gzip, or the protocol http/protobuf"
+      )
+    })
+  )
+})
+
 describe("make at port 4317", () => {
   const endpoint = "http://collector:4317"
   const install =

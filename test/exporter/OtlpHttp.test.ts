@@ -120,18 +120,21 @@ describe("export", () => {
     })
   )
 
-  it.live("export() compresses what is large enough for it", () =>
+  it.live.each([
+    ["gzip", Zlib.gunzipSync],
+    ["zstd", Zlib.zstdDecompressSync]
+  ] as const)("export() compresses what is large enough for it: %s", ([compression, decompress]) =>
     Effect.gen(function* () {
       const { base, requests } = yield* answering(200)
-      const exporter = yield* open(base, { compression: "gzip" })
+      const exporter = yield* open(base, { compression })
       const large = batchOf(Array.from({ length: 50 }, () => SpanRecord.make({ name: "a" })))
       yield* exporter.export(batch)
       yield* exporter.export(large)
       assert.deepStrictEqual(
         requests.map(({ headers }) => headers["content-encoding"]),
-        [undefined, "gzip"]
+        [undefined, compression]
       )
-      assert.deepStrictEqual(Zlib.gunzipSync(requests[1]!.body), Buffer.from(large.bytes))
+      assert.deepStrictEqual(decompress(requests[1]!.body), Buffer.from(large.bytes))
     })
   )
 
