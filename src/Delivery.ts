@@ -94,7 +94,7 @@ export class Deliveries extends Context.Service<
  * @since 0.1.0
  */
 export interface Options {
-  /** Spans that may wait in memory, at least 1. Default: 65,536. */
+  /** Spans that may wait in memory, at least 1. Default: 262,144. */
   readonly queueSize?: number | undefined
   /** Bytes that they may have. Default: 64 MiB. */
   readonly queueBytes?: number | undefined
@@ -161,7 +161,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
     const bounds = {
-      spans: Math.max(options.queueSize ?? 65_536, 1),
+      spans: Math.max(options.queueSize ?? 262_144, 1),
       bytes: options.queueBytes ?? maxRequestBytes,
       batchSpans: Math.max(options.batchSize ?? 4096, 1),
       batchBytes: requestBytes,

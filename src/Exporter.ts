@@ -35,7 +35,8 @@ export class ExportError extends Schema.TaggedError<ExportError>()("ExportError"
  *
  * **Rules**:
  * - `export` takes the whole batch, or fails with an `ExportError` that says how many spans it refused. It is never
- *   called with an empty batch, and by at most `concurrency` callers at once.
+ *   called with an empty batch, and by at most `concurrency` callers at once. The batch's bytes hold until `export`
+ *   ends or is interrupted; after that others are written into them.
  * - `flush` returns when everything taken so far has left the process (or is where it belongs).
  * - `shutdown` lets go of what the exporter holds; Delivery calls it once, after the last `flush`.
  * - A batch may hold spans of several traces, in the order they ended: children before parents, mostly.

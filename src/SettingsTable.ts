@@ -216,7 +216,7 @@ export const table = {
   ),
   queueSize: row(
     "How many spans may wait in memory; more go to the spool, or are dropped and counted.",
-    65_536,
+    262_144,
     integer(1),
     "HANDSPAN_QUEUE_SIZE",
     "OTEL_BSP_MAX_QUEUE_SIZE"

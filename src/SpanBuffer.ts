@@ -53,7 +53,7 @@ interface Run {
 }
 
 /**
- * Gathers encoded spans, side by side, and gives them away as a batch of exactly their size.
+ * Gathers encoded spans, side by side, and gives them away as a batch of their size.
  *
  * @since 0.1.0
  */
@@ -64,6 +64,7 @@ export class SpanBuffer {
   length = 0
   private bytes = new Uint8Array(initialSize)
   private runs: Array<Run> = []
+  private readonly pool: Array<ArrayBuffer> = []
 
   /** Copies a span in. */
   append({ bytes, length, resource, scope }: EncodedSpan): void {
@@ -98,7 +99,7 @@ export class SpanBuffer {
       parts.push(field(0x0a, resourceField(resource), inResource))
       inResource = 0
     }
-    const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
+    const bytes = this.room(parts.reduce((size, part) => size + part.length, 0))
     let at = 0
     for (const part of parts.toReversed()) {
       bytes.set(part, at)
@@ -111,11 +112,32 @@ export class SpanBuffer {
     if (this.bytes.length > maxKept) this.bytes = new Uint8Array(initialSize)
     return { bytes, count }
   }
+
+  /** Takes back the bytes of a batch that nobody reads any more, to write another into them. */
+  release(bytes: Uint8Array): void {
+    const { buffer } = bytes
+    if (buffer.byteLength < leastPooled || this.pool.length >= maxPooled || !(buffer instanceof ArrayBuffer)) return
+    this.pool.push(buffer)
+  }
+
+  /** Requests are much alike in size, so one that is done mostly has room for the next, and not much more than it needs. */
+  private room(size: number): Uint8Array<ArrayBuffer> {
+    if (size < leastPooled) return new Uint8Array(size)
+    const index = this.pool.findIndex(({ byteLength }) => byteLength >= size && byteLength <= size * maxSlack)
+    const [pooled = new ArrayBuffer(Math.ceil(size * slack))] = index < 0 ? [] : this.pool.splice(index, 1)
+    if (index < 0) this.pool.length = 0
+    return new Uint8Array(pooled, 0, size)
+  }
 }
 
 const initialSize = 16 * 1024
 /** Twice a request, so that one that gathers requests does not start again from nothing each time. */
 const maxKept = 2 * 1024 * 1024
+/** What the engine would free late: a program at full speed would otherwise carry 50 MB of requests that are long done. */
+const leastPooled = 64 * 1024
+const maxPooled = 8
+const slack = 1.02
+const maxSlack = 1.05
 
 // A process has one resource and few scopes, and each is the same object for all its spans.
 const resourceFields = new WeakMap<Resource, Uint8Array>()

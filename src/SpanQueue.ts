@@ -279,7 +279,10 @@ export class SpanQueue {
     this.exported += parcel.batch.count - refused
     this.countDropped(reason, refused)
     if (refused < parcel.batch.count) this.successes++
-    for (const chunk of parcel.chunks) this.forget(chunk)
+    for (const chunk of parcel.chunks) {
+      this.forget(chunk)
+      this.release(chunk)
+    }
   }
 
   /** A parcel was not taken, and may be later: it waits again, or is given up. */
@@ -352,8 +355,14 @@ export class SpanQueue {
     this.sealedBytes += chunk.size
   }
 
-  private leaveOnDisk(chunk: Chunk, list: MutableList.MutableList<Chunk>): void {
+  /** Nobody reads the chunk's bytes any more. */
+  private release(chunk: Chunk): void {
+    if (chunk.bytes !== undefined) this.buffer.release(chunk.bytes)
     chunk.bytes = undefined
+  }
+
+  private leaveOnDisk(chunk: Chunk, list: MutableList.MutableList<Chunk>): void {
+    this.release(chunk)
     MutableList.append(list, chunk)
     this.spooled += chunk.count
   }
