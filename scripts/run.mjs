@@ -19,8 +19,10 @@ const denoFlags = ["--quiet", "--no-prompt", "--no-lock"]
 const isTypeTest = (/** @type {string} */ arg) => arg.includes(".test-d")
 
 /**
- * What each task hands over to: a runtime and its arguments, or nothing when all is done once dist is built.
- * @type {Record<string, (args: string[]) => { runtime: "node" | "deno", args: string[], alsoDeno?: boolean } | undefined>}
+ * What each task hands over to: a runtime and its arguments, or nothing when all is done once dist is built. A task may
+ * have dependencies of its own, in a folder with a package.json.
+ * @typedef {{ runtime: "node" | "deno", args: string[], alsoDeno?: boolean, alsoInstall?: string[] }} Plan
+ * @type {Record<string, (args: string[]) => Plan | undefined>}
  */
 const tasks = {
   start: (args) => tasks.example(["photo-agency", ...args]),
@@ -35,8 +37,13 @@ const tasks = {
       : { runtime: "node", args: [...vitest, ...(args.some(isTypeTest) ? ["--typecheck"] : []), ...args] },
   ok: (args) => ({ runtime: "node", args: ["scripts/check.ts", "ok", ...args], alsoDeno: true }),
   "ci-only": () => ({ runtime: "node", args: ["scripts/ci-only.ts"], alsoDeno: true }),
-  bench: (args) => ({ runtime: "node", args: ["scripts/bench.ts", ...args] }),
-  "bench:deno": (args) => ({ runtime: "deno", args: ["run", "-A", "--no-lock", "scripts/bench.ts", ...args] }),
+  bench: (args) => ({
+    runtime: "node",
+    args: ["scripts/bench/main.ts", ...args],
+    alsoDeno: true,
+    alsoInstall: ["scripts", "bench"]
+  }),
+  "bench:deno": (args) => tasks.bench(["--runtime", "deno", ...args]),
   format: () => ({ runtime: "node", args: [...oxfmt, "src", "test", "examples", "scripts"] }),
   build: () => undefined
 }
@@ -46,8 +53,9 @@ const task = tasks[taskName]
 if (task === undefined) fail(`Unknown task "${taskName}". Tasks: ${Object.keys(tasks).join(", ")}`)
 
 process.chdir(root)
-installDependencies()
+installDependencies(root)
 const plan = task(taskArguments)
+if (plan?.alsoInstall !== undefined) installDependencies(inRoot(...plan.alsoInstall))
 const node = findNode()
 const deno = plan?.runtime === "deno" || plan?.alsoDeno ? findDeno() : undefined
 buildPackage()
@@ -63,8 +71,8 @@ function say(/** @type {string} */ line) {
   process.stderr.write(`${line}\n`)
 }
 
-function installDependencies() {
-  if (dependenciesAreInstalled()) return
+function installDependencies(/** @type {string} */ folder) {
+  if (dependenciesAreInstalled(folder)) return
   say("Installing dependencies (once)…")
   // `npm run` tells where the npm is that runs us; asked directly, npm is on the PATH.
   const npmCli = process.env.npm_execpath?.endsWith("npm-cli.js") ? process.env.npm_execpath : undefined
@@ -72,7 +80,7 @@ function installDependencies() {
   const flags = "--no-json --loglevel=error --include=dev --include=optional --no-audit --no-fund"
   const args = [...first, "ci", ...flags.split(" ")]
   const result = spawnSync(command, args, {
-    cwd: root,
+    cwd: folder,
     encoding: "utf8",
     shell: command === "npm" && process.platform === "win32"
   })
@@ -82,11 +90,11 @@ function installDependencies() {
 }
 
 /** Compares what npm wrote down after installing with the lockfile: right also when npm was run by hand, or was interrupted. */
-function dependenciesAreInstalled() {
-  const installedFile = inRoot("node_modules", ".package-lock.json")
+function dependenciesAreInstalled(/** @type {string} */ folder) {
+  const installedFile = join(folder, "node_modules", ".package-lock.json")
   if (!existsSync(installedFile)) return false
   const installed = JSON.parse(readFileSync(installedFile, "utf8")).packages
-  const locked = JSON.parse(readFileSync(inRoot("package-lock.json"), "utf8")).packages
+  const locked = JSON.parse(readFileSync(join(folder, "package-lock.json"), "utf8")).packages
   return Object.entries(locked).every(([path, wanted]) => {
     if (path === "") return true
     const found = installed[path]
