@@ -9,8 +9,9 @@ type Side = "values" | "recording" | "authoring" | "assembly"
 
 /** The table. An entry names a file of src without `.ts`, or all of a folder by its path and a slash. */
 const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyArray<string>]> = [
-  [11, "assembly", ["cli/", "index"]],
-  [10, "assembly", ["Tracing", "Testing"]],
+  [12, "assembly", ["cli/", "index"]],
+  [11, "assembly", ["Tracing", "Testing"]],
+  [10, "assembly", ["Recording"]],
   [9, "recording", ["DeliveryMetrics", "collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
@@ -24,7 +25,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [4, "recording", ["SpanBuffer"]],
   [3, "recording", ["Sampler", "Settings", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
   [2, "recording", ["TraceTree", "SettingsTable", "Redaction", "OtlpJson", "EncodableSpan", "ProtobufReader"]],
-  [2, "recording", ["Backoff", "StackBudget", "SpoolMachine", "ProcessExit"]],
+  [2, "recording", ["Backoff", "BackgroundClock", "StackBudget", "SpoolMachine", "ProcessExit"]],
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
   [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable", "Ledger", "Work", "Backpressure"]],

@@ -14,6 +14,7 @@ import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
+import * as BackgroundClock from "./BackgroundClock.ts"
 import { Backoff } from "./Backoff.ts"
 import * as DropWarnings from "./DropWarnings.ts"
 import type { Exporter, ExportError } from "./Exporter.ts"
@@ -35,7 +36,7 @@ export interface Health {
   readonly status: "ok" | "degraded" | "failing"
   /** What is wrong, `""` where nothing is. */
   readonly problem: string
-  /** When it began, in milliseconds since the epoch; `undefined` where nothing is wrong. */
+  /** Since when it fails, in milliseconds since the epoch; `undefined` where it does not. */
   readonly since: number | undefined
   /** Spans exported, of all that were exported or dropped: 1 where none were. */
   readonly successRate: number
@@ -62,9 +63,9 @@ export interface Delivery {
   readonly ledger: Effect.Effect<Ledger>
   readonly health: Effect.Effect<Health>
   /** Sends what is left, synchronously: the process may end now. What is being sent may arrive twice. */
-  readonly sendNow: () => void
+  readonly sendNow: (timeoutMillis: number) => void
   /** The last resort when the process exits: as `sendNow`, and counts what could not go. */
-  readonly closeAtExit: () => void
+  readonly closeAtExit: (timeoutMillis: number) => void
 }
 
 /**
@@ -115,8 +116,9 @@ export interface Options {
   readonly journal?: Journal | undefined
   /** What the Recorder counts, for the ledger. Default: spans count from when they are taken. */
   readonly counts?: (() => { readonly started: number; readonly unsampled: number; readonly live: number }) | undefined
-  /** Told of each batch that the exporter took or did not take, for metrics. */
+  /** Told of each batch that the exporter took or did not take, for metrics, and of the ledger at the end. */
   readonly onExport?: ((outcome: ExportOutcome) => Effect.Effect<void>) | undefined
+  readonly onEnd?: ((ledger: Ledger) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -133,9 +135,12 @@ export interface ExportOutcome {
   readonly error: ExportError | undefined
 }
 
-const requestBytes = 1024 * 1024
+/** Below the mebibyte that many servers take at most. */
+const requestBytes = 960 * 1024
 /** OTLP §OTLP/HTTP Request: what a client must not send more than. */
 const maxRequestBytes = 64 * 1024 * 1024
+/** What a request needs besides its spans: resources and scopes. */
+const headRoom = 1024 * 1024
 /** Once the program is ending there is little time to wait for a better moment. */
 const closingBackoffMillis = 250
 /** How long an exporter may take to close what it holds, once its spans are off or given up. */
@@ -160,12 +165,15 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
+    const queueSize = atLeastOne(options.queueSize, 262_144)
+    const batchSize = atLeastOne(options.batchSize, 4096)
     const bounds = {
-      spans: Math.max(options.queueSize ?? 262_144, 1),
-      bytes: options.queueBytes ?? maxRequestBytes,
-      batchSpans: Math.max(options.batchSize ?? 4096, 1),
+      spans: queueSize,
+      bytes: atLeastOne(options.queueBytes, maxRequestBytes),
+      // What comes back from a request must not fill the queue.
+      batchSpans: options.journal === undefined ? batchSize : Math.min(batchSize, Math.ceil(queueSize / 2)),
       batchBytes: requestBytes,
-      spanBytes: maxRequestBytes
+      spanBytes: maxRequestBytes - headRoom
     }
     const batchDelay = Duration.fromInputUnsafe(exporter.batchDelay ?? options.batchDelay ?? "1 seconds")
     const exportTimeout = Duration.fromInputUnsafe(options.exportTimeout ?? "30 seconds")
@@ -182,7 +190,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
     let failingSince: number | undefined
     let willSeal = false
     const warnings = yield* DropWarnings.make(exporter.name, queue.dropped, {
-      queue_full: `the queue is full with ${bounds.spans}`,
+      queue_full: `the queue is full, with room for ${bounds.spans} spans of ${bounds.bytes} bytes`,
       refused: "",
       retries_exhausted: "",
       too_large: `larger than ${bounds.spanBytes} bytes`,
@@ -209,6 +217,27 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       spooled: queue.spooled,
       exported: queue.exported,
       dropped: { ...queue.dropped }
+    })
+
+    const tellMetrics = Effect.suspend(() => Effect.ignoreCause(options.onEnd?.(ledger()) ?? Effect.void))
+
+    /** What is wrong with the spool, `""` where nothing is, or there is none. */
+    const spoolProblem = (): string => {
+      const { problem, setAside = 0 } = journal?.status() ?? {}
+      const damage = queue.damagedBatches + setAside
+      return [
+        problem === undefined ? "" : `the spool takes no spans: ${problem}`,
+        damage === 0 ? "" : `${queue.damagedBatches} batches and ${setAside} files in the spool cannot be read`
+      ]
+        .filter((text) => text !== "")
+        .join("; ")
+    }
+    let toldProblem = ""
+    const tellSpoolProblem = Effect.suspend(() => {
+      const problem = spoolProblem()
+      const isNews = problem !== toldProblem && problem !== ""
+      toldProblem = problem
+      return isNews ? Effect.logWarning(`Exporter "${exporter.name}": ${problem}`) : Effect.void
     })
 
     const noteDropped = (before: number): void => {
@@ -241,9 +270,19 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       pending.append(span)
       work.openUnsafe()
     }
-    const sendPending = Effect.suspend(() =>
-      pending.count === 0 || backoff.isFailing ? Effect.void : Effect.ignore(guarded.export(pending.take()))
-    )
+    let isSendingPending = false
+    const sendPending = Effect.suspend(() => {
+      if (pending.count === 0 || backoff.isFailing || isSendingPending) return Effect.void
+      isSendingPending = true
+      return Effect.forkDetach(
+        Effect.ensuring(
+          Effect.ignore(guarded.export(pending.take())),
+          Effect.sync(() => {
+            isSendingPending = false
+          })
+        )
+      )
+    })
 
     const settle = (parcel: Parcel, error: ExportError | undefined, random: number): void => {
       if (closed) return
@@ -260,9 +299,9 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       } else {
         const refused = error === undefined ? 0 : GuardedExporter.refusedOf(error, parcel.batch)
         queue.settle(parcel, refused, "refused")
-        causes.refused = error?.message ?? ""
+        if (error !== undefined) causes.refused = error.message
         backoff.succeed()
-        failure = refused === count ? causes.refused : ""
+        failure = error !== undefined && refused === count ? error.message : ""
         failingSince = failure === "" ? undefined : (failingSince ?? now())
       }
       noteDropped(before)
@@ -348,6 +387,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         yield* work.await
         yield* Effect.raceFirst(hurry.await, Effect.sleep(batchDelay))
         hurry.closeUnsafe()
+        if (journal !== undefined) yield* tellSpoolProblem
         yield* sendPending
         yield* drain
         yield* release
@@ -355,7 +395,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         if (queue.isEmpty) work.closeUnsafe()
         else if (queue.isUrgent || queue.spooled > 0 || waiting.length > 0) hurry.openUnsafe()
       }
-    }).pipe(untraced, Effect.forkDetach)
+    }).pipe(untraced, BackgroundClock.provide, Effect.forkDetach)
 
     // The worker sends, whoever waits: a caller that gives up waiting costs no span, and none of its spans is ours.
     const flush = Effect.suspend(() => {
@@ -394,39 +434,42 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         yield* Effect.forEach(waiting, ({ done }) => Deferred.succeed(done, undefined), { discard: true })
         yield* guarded.shutdown(letGoTimeout)
         yield* warnings.settle
+        yield* tellMetrics
         causes.shutdown = "ended after tracing had shut down"
       }).pipe(untraced)
     )
 
     const services = yield* Effect.context()
-    const sendNow = (): void => {
+    const sendNow = (timeoutMillis: number): void => {
       if (closed) return
       const parcels = queue.takeAll()
       const batches = parcels.map(({ batch }) => batch)
-      const taken = guarded.exportNow(batches, Duration.toMillis(shutdownTimeout), services)
+      const taken = guarded.exportNow(batches, timeoutMillis, services)
       for (const [index, parcel] of parcels.entries()) {
         const count = taken[index] ?? 0
         if (count > 0) queue.settle(parcel, parcel.batch.count - count, "refused")
         else queue.putBack(parcel)
       }
+      work.openUnsafe()
     }
-    const closeAtExit = (): void => {
-      if (closed) return
-      sendNow()
-      causes.shutdown = "not taken before the process exited"
-      close()
-      journal?.close()
-      Effect.runSyncWith(services)(warnings.tell)
+    const closeAtExit = (timeoutMillis: number): void => {
+      if (!closed) {
+        sendNow(timeoutMillis)
+        causes.shutdown = "not taken before the process exited"
+        close()
+        journal?.close()
+      }
+      Effect.runSyncWith(services)(Effect.andThen(warnings.tell, tellMetrics))
     }
 
     const health = Effect.sync((): Health => {
-      const problem = failure === "" ? (journal?.status().problem ?? "") : failure
+      const problem = [failure, spoolProblem()].filter((text) => text !== "").join("; ")
       const total = queue.exported + queue.droppedTotal
       return {
         exporter: exporter.name,
         status: failure !== "" ? "failing" : problem !== "" ? "degraded" : "ok",
         problem,
-        since: failure === "" ? undefined : failingSince,
+        since: failingSince,
         successRate: total === 0 ? 1 : queue.exported / total,
         ledger: ledger()
       }
@@ -443,5 +486,8 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       closeAtExit
     }
   })
+
+const atLeastOne = (value: number | undefined, otherwise: number): number =>
+  value === undefined || Number.isNaN(value) ? otherwise : Math.max(value, 1)
 
 const untraced = Effect.provideService(References.TracerEnabled, false)

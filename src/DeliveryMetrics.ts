@@ -39,11 +39,19 @@ const droppedBefore: ReadonlyArray<DropReason> = ["queue_full", "too_large", "da
 const droppedByExporter: ReadonlyArray<DropReason> = ["refused", "retries_exhausted"]
 
 /**
- * Makes what writes the metrics of one exporter, to be called with each outcome.
+ * Makes what writes the metrics of one exporter.
  *
  * @since 0.1.0
  */
-export const make = (exporter: string, queueCapacity: number): ((outcome: ExportOutcome) => Effect.Effect<void>) => {
+export const make = (
+  exporter: string,
+  queueCapacity: number
+): {
+  /** To be called with each outcome. */
+  readonly onExport: (outcome: ExportOutcome) => Effect.Effect<void>
+  /** To be called when there will be no more. */
+  readonly onEnd: (ledger: Ledger) => Effect.Effect<void>
+} => {
   const component = { "otel.component.name": exporter }
   const gauge = (name: string) => Metric.gauge(name, { attributes: component })
   const counter = (name: string, attributes: Record<string, string> = {}) =>
@@ -71,20 +79,30 @@ export const make = (exporter: string, queueCapacity: number): ((outcome: Export
       ...droppedByExporter.map((reason) => count(names.exported, dropped[reason], { "error.type": reason }))
     ]
   }
-  return ({ ageMillis, durationMillis, error, ledger }) => {
-    const failed: Record<string, string> = error === undefined ? {} : { "error.type": error._tag }
-    return Effect.all(
+  const onEnd = (ledger: Ledger): Effect.Effect<void> =>
+    Effect.all(
       [
         ...counts(ledger),
         Metric.update(gauge(names.live), ledger.live),
         Metric.update(gauge(names.queueSize), ledger.queued),
         Metric.update(gauge(names.queueCapacity), queueCapacity),
         Metric.update(gauge(names.inFlight), ledger.inFlight),
-        Metric.update(gauge(names.spooled), ledger.spooled),
-        Metric.update(histogram(names.exportDuration, failed), durationMillis / 1000),
-        error === undefined ? Metric.update(histogram(names.age), ageMillis / 1000) : Effect.void
+        Metric.update(gauge(names.spooled), ledger.spooled)
       ],
       { discard: true }
     )
+  return {
+    onEnd,
+    onExport: ({ ageMillis, durationMillis, error, ledger }) => {
+      const failed: Record<string, string> = error === undefined ? {} : { "error.type": error._tag }
+      return Effect.all(
+        [
+          onEnd(ledger),
+          Metric.update(histogram(names.exportDuration, failed), durationMillis / 1000),
+          error === undefined ? Metric.update(histogram(names.age), ageMillis / 1000) : Effect.void
+        ],
+        { discard: true }
+      )
+    }
   }
 }

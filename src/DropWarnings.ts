@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as References from "effect/References"
+import * as BackgroundClock from "./BackgroundClock.ts"
 import type { DropReason } from "./Ledger.ts"
 
 /**
@@ -21,7 +22,7 @@ export interface DropWarnings {
   readonly notice: () => void
   /** Gives the warnings that are due, at once. */
   readonly tell: Effect.Effect<void>
-  /** Gives those that are due, and lets go of the timer; what is dropped later is told all the same. */
+  /** Gives those that are due, once and for all; what is dropped later is told all the same. */
   readonly settle: Effect.Effect<void>
 }
 
@@ -65,17 +66,16 @@ export const make = (
       }
     })
     // Of no scope: spans that end after it, in fibers that outlive the program, are lost too, and told.
-    let fiber = yield* Effect.forkDetach(forever)
+    let fiber = yield* Effect.forkDetach(BackgroundClock.provide(forever))
 
     return {
       causes,
       notice: () => some.openUnsafe(),
       tell,
       settle: Effect.gen(function* () {
-        // One that is about to tell would hold the process for its second.
         fiber.interruptUnsafe()
         some.closeUnsafe()
-        fiber = yield* Effect.forkDetach(forever)
+        fiber = yield* Effect.forkDetach(BackgroundClock.provide(forever))
         yield* tell
       })
     }

@@ -53,8 +53,11 @@ export interface Exporter {
   readonly concurrency?: number | undefined
   /** How long a span may wait for others to be sent with; unless given, Delivery's own default holds. */
   readonly batchDelay?: Duration.Input | undefined
-  /** Whether spans are worth keeping on disk while it cannot take them, where there is a spool. Default: false. */
-  readonly spool?: boolean | undefined
+  /**
+   * Where its spans go, in words of its own such as a host and a path: they are kept on disk under this name while it
+   * cannot take them, where there is a spool, and come back to none but an exporter of the same. Default: they are not kept.
+   */
+  readonly spoolAs?: string | undefined
   /** Whether it takes pictures of spans that are still open, which come again under their id. Default: false. */
   readonly pendingSpans?: boolean | undefined
   /**
@@ -89,7 +92,7 @@ export const make = (options: {
   readonly shutdown?: Effect.Effect<void> | undefined
   readonly batchDelay?: Duration.Input | undefined
   readonly concurrency?: number | undefined
-  readonly spool?: boolean | undefined
+  readonly spoolAs?: string | undefined
 }): Exporter => ({
   name: options.name,
   export: (batch) =>
@@ -102,5 +105,5 @@ export const make = (options: {
   shutdown: options.shutdown ?? Effect.void,
   batchDelay: options.batchDelay,
   concurrency: options.concurrency,
-  spool: options.spool
+  spoolAs: options.spoolAs
 })

@@ -21,7 +21,10 @@ import * as SpanEnd from "./SpanEnd.ts"
  * @since 0.1.0
  */
 export interface GuardedExporter {
-  /** As the exporter's, and a defect, an interruption, a hang or no Effect at all is a refusal of the whole batch. */
+  /**
+   * As the exporter's, and a defect, an interruption or no Effect at all is a refusal of the whole batch. One that takes
+   * longer than it may is interrupted, and may be tried again.
+   */
   readonly export: (batch: Batch) => Effect.Effect<void, ExportError>
   /** Waits for the exporter's, no longer than so and whatever it is. */
   readonly flush: (timeout: Duration.Duration) => Effect.Effect<void>
@@ -52,7 +55,15 @@ export const make = (exporter: Exporter, exportTimeout: Duration.Duration): Guar
     }).pipe(
       Effect.timeoutOrElse({
         duration: exportTimeout,
-        orElse: () => Effect.fail(refusal(`export took longer than ${Duration.format(exportTimeout)}`, batch))
+        orElse: () =>
+          Effect.fail(
+            new ExportError({
+              exporter: exporter.name,
+              message: `export took longer than ${Duration.format(exportTimeout)}`,
+              retryable: true,
+              refused: batch.count
+            })
+          )
       }),
       Effect.catchCause((cause) => {
         const squashed = Cause.squash(cause)

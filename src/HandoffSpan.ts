@@ -8,6 +8,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import { Backpressure } from "./Backpressure.ts"
 import * as OpenSpan from "./OpenSpan.ts"
@@ -36,35 +37,37 @@ export const withSpan = <A, E, R>(options: {
 }): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
   Effect.suspend(() => {
     let finish: ((exit: Exit.Exit<A, E>) => void) | undefined
+    const begin = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<A, E, R> => {
+      const outer = fiber.getRef(work)
+      const history = outer?.history ?? { upstream: [], joins: false }
+      const atStart = history.upstream
+      const links = history.joins ? atStart.map((span) => ({ span, attributes: {} })) : noLinks
+      history.joins = false
+      const { kind, name } = options
+      const agent = kind === "agent" ? name : outer?.agent
+      const inner: Work = { name, agent, emit: outer?.emit, history: { upstream: [], joins: false } }
+      const opened = OpenSpan.open(fiber, options.spanName, links)
+      const span = opened ?? nowhere
+      const now = () => OpenSpan.now(fiber)
+      options.describe(span, outer?.name ?? root, now)
+      finish = (exit) => {
+        if (opened !== undefined) history.upstream = advance(history.upstream, atStart, [opened])
+        options.onEnd(exit, span, outer, now)
+        opened?.end(now(), exit)
+      }
+      const inside = Context.add(fiber.context, work, inner)
+      const context = opened === undefined ? inside : Context.add(inside, Tracer.ParentSpan, opened)
+      return Effect.updateContext(
+        Effect.suspend(() => options.run(span)),
+        // What the fiber has, and two services more.
+        () => context as Context.Context<R>
+      )
+    }
     // Around the opening, so that no interruption comes between a span's beginning and its end.
     return Effect.onExit(
       Effect.withFiber((fiber) => {
-        const outer = fiber.getRef(work)
-        const history = outer?.history ?? { upstream: [], joins: false }
-        const atStart = history.upstream
-        const links = history.joins ? atStart.map((span) => ({ span, attributes: {} })) : noLinks
-        history.joins = false
-        const { kind, name } = options
-        const agent = kind === "agent" ? name : outer?.agent
-        const inner: Work = { name, agent, emit: outer?.emit, history: { upstream: [], joins: false } }
-        const opened = OpenSpan.open(fiber, options.spanName, links)
-        const span = opened ?? nowhere
-        const now = () => OpenSpan.now(fiber)
-        options.describe(span, outer?.name ?? root, now)
-        finish = (exit) => {
-          if (opened !== undefined) history.upstream = advance(history.upstream, atStart, [opened])
-          options.onEnd(exit, span, outer, now)
-          opened?.end(now(), exit)
-        }
-        const inside = Context.add(fiber.context, work, inner)
-        const context = opened === undefined ? inside : Context.add(inside, Tracer.ParentSpan, opened)
-        const running = Effect.updateContext(
-          Effect.suspend(() => options.run(span)),
-          // What the fiber has, and two services more.
-          () => context as Context.Context<R>
-        )
         const hold = fiber.getRef(Backpressure)
-        return hold === undefined ? running : Effect.andThen(hold, running)
+        return hold === undefined ? begin(fiber) : Effect.andThen(hold, Effect.withFiber(begin))
       }),
       (exit) => {
         finish?.(exit)

@@ -54,6 +54,8 @@ interface Chunk {
   strikes: number
   /** How many requests had succeeded when it failed last. */
   successes: number
+  /** When it failed first, in milliseconds since the epoch. */
+  failingSince: number
 }
 
 /**
@@ -71,6 +73,7 @@ export interface Parcel {
 /** After so many failures others get their turn; after so many more while those went through, it is given up. */
 const failuresBeforeOthers = 5
 const maxStrikes = 3
+const patienceMillis = 5 * 60_000
 
 /**
  * Holds the spans that wait for one exporter.
@@ -93,6 +96,8 @@ export class SpanQueue {
   }
   /** How many were dropped, for whatever reason. */
   droppedTotal = 0
+  /** Batches on disk that could not be read: how many spans there were in them nobody knows. */
+  damagedBatches = 0
   /** How many ever came. */
   taken = 0
   recovered = 0
@@ -219,7 +224,8 @@ export class SpanQueue {
   /** Takes over what dead processes left on disk, to be sent before what overflowed. Says whether there is more. */
   recover(): boolean {
     if (this.journal === undefined) return false
-    const { entries, expired, more } = this.journal.recover()
+    const { damaged, entries, expired, more } = this.journal.recover()
+    this.damagedBatches += damaged
     this.recovered += expired
     this.countDropped("expired", expired)
     for (const entry of entries) {
@@ -294,11 +300,25 @@ export class SpanQueue {
       if (chunk.failures >= failuresBeforeOthers && this.successes > chunk.successes) chunk.strikes++
       chunk.failures++
       chunk.successes = this.successes
-      if (chunk.strikes >= maxStrikes) this.drop(chunk, "retries_exhausted")
+      if (chunk.failures === 1) chunk.failingSince = this.now()
+      // A receiver that now and then has too much to do fails as often, but not for long.
+      const isHopeless = chunk.strikes >= maxStrikes && this.now() - chunk.failingSince >= patienceMillis
+      if (isHopeless) this.drop(chunk, "retries_exhausted")
       else if (chunk.failures >= failuresBeforeOthers) this.putLast(chunk)
       else again.push(chunk)
     }
-    for (const chunk of again.toReversed()) this.putInMemory(chunk, MutableList.prepend)
+    for (const chunk of again.toReversed()) this.putFirst(chunk)
+  }
+
+  /** What is on disk too need not crowd out of memory what is not. */
+  private putFirst(chunk: Chunk): void {
+    if (chunk.entry === undefined || this.queued + chunk.count <= this.bounds.spans / 2) {
+      this.putInMemory(chunk, MutableList.prepend)
+      return
+    }
+    this.release(chunk)
+    MutableList.prepend(chunk.sequence === 0 ? this.inherited : this.overflow, chunk)
+    this.spooled += chunk.count
   }
 
   private putLast(chunk: Chunk): void {
@@ -391,6 +411,6 @@ export class SpanQueue {
   }
 }
 
-const untried = { failures: 0, strikes: 0, successes: 0 }
+const untried = { failures: 0, strikes: 0, successes: 0, failingSince: 0 }
 
 const first = <A>(list: MutableList.MutableList<A>): A | undefined => MutableList.toArrayN(list, 1)[0]

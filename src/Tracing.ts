@@ -4,30 +4,21 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as References from "effect/References"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { Backpressure } from "./Backpressure.ts"
-import { Key } from "./Conventions.ts"
 import * as Correlation from "./Correlation.ts"
 import * as Delivery from "./Delivery.ts"
-import * as DeliveryMetrics from "./DeliveryMetrics.ts"
 import type { Exporter } from "./Exporter.ts"
 import * as Ambient from "./exporter/Ambient.ts"
 import * as Console from "./exporter/Console.ts"
 import * as Memory from "./exporter/Memory.ts"
 import * as Otlp from "./exporter/Otlp.ts"
-import * as ProcessExit from "./ProcessExit.ts"
 import * as Recorder from "./Recorder.ts"
+import * as Recording from "./Recording.ts"
 import * as Settings from "./Settings.ts"
-import type { Resource } from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 type OtlpSetting = Extract<keyof Settings.Values, `otlp${string}`>
@@ -210,113 +201,9 @@ const otlpExporter = (settings: Settings.Settings) =>
   })
 
 const recording = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings): Layer.Layer<Delivery.Deliveries> =>
-  Layer.effectContext(Effect.map(startRecording(exporters, settings), ({ context }) => context)).pipe(
+  Layer.effectContext(Effect.map(Recording.start(exporters, settings), ({ context }) => context)).pipe(
     Layer.merge(logs(settings))
   )
-
-/** Starts a delivery to each exporter, in their order, and the tracer that feeds them. */
-const startRecording = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings) =>
-  Effect.gen(function* () {
-    // Closed side by side: the deadline of the shutdown is one for all.
-    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
-    const deliveries: Array<Delivery.Delivery> = []
-    const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
-    const someOpened = yield* Latch.make()
-    const recorder: Recorder.Recorder = Recorder.make({
-      resource: withSdk(Settings.resource(settings)),
-      limits: limits(settings),
-      onEnd: (span) => {
-        for (const delivery of deliveries) delivery.offer(span)
-      },
-      onStart: watches ? () => void someOpened.openUnsafe() : undefined,
-      onPending: settings.pendingSpans.value
-        ? (span) => {
-            for (const delivery of deliveries) delivery.offerPending(span)
-          }
-        : undefined
-    })
-    for (const [index, exporter] of exporters.entries()) {
-      // Two exporters of one name must not take each other's spans.
-      const isNameTaken = exporters.slice(0, index).some(({ name }) => name === exporter.name)
-      const journal =
-        exporter.spool === true
-          ? yield* openJournal(settings, isNameTaken ? `${exporter.name} ${index}` : exporter.name)
-          : undefined
-      const options = { ...deliveryOptions(settings), journal, counts: recorder.counts }
-      const onExport = DeliveryMetrics.make(exporter.name, settings.queueSize.value)
-      deliveries.push(yield* Scope.provide(Delivery.make(exporter, { ...options, onExport }), scope))
-    }
-    yield* endOpenSpans(recorder, deliveries)
-    if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
-    const context = Context.make(Tracer.Tracer, recorder).pipe(
-      Context.add(Delivery.Deliveries, {
-        flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
-        ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
-        health: Effect.forEach(deliveries, ({ health }) => health)
-      }),
-      Context.add(Backpressure, settings.queuePolicy.value === "block" ? untilThereIsRoom(deliveries) : undefined)
-    )
-    return { context, deliveries }
-  })
-
-/** Opens the spool of an exporter, where one is set up. Loaded when it is: it alone needs a file system. */
-const openJournal = (settings: Settings.Settings, exporter: string) =>
-  Effect.gen(function* () {
-    const directory = settings.spoolDirectory.value
-    if (directory === "") return undefined
-    const Spool = yield* Effect.promise(() => import("./Spool.ts"))
-    const { spoolAge, spoolBytes } = settings
-    const spool = Spool.layer({ directory, maxBytes: spoolBytes.value, maxAge: spoolAge.value })
-    return yield* Effect.flatMap(Spool.Spool, (service) => service.open(exporter)).pipe(Effect.provide(spool))
-  })
-
-/** A span that nobody will end any more is ended before the last ones leave, so that it is not lost. */
-const endOpenSpans = (recorder: Recorder.Recorder, deliveries: ReadonlyArray<Delivery.Delivery>) =>
-  Effect.gen(function* () {
-    const clock = yield* Clock.Clock
-    const abandon = (reason: string) => recorder.abandon(reason, clock.currentTimeNanosUnsafe())
-    yield* Effect.addFinalizer(() => Effect.sync(() => abandon("shutdown")))
-    yield* ProcessExit.listen({
-      onExit: () => {
-        abandon("exit")
-        for (const delivery of deliveries) delivery.closeAtExit()
-      },
-      onCrash: () => {
-        for (const delivery of deliveries) delivery.sendNow()
-      }
-    })
-  })
-
-/**
- * Says of each span once that it is open for long. Sleeps while none is open that it has not told of, so that it holds no
- * process for more than the time it was given.
- */
-const warnOfOpenSpans = (
-  recorder: Recorder.Recorder,
-  after: Duration.Duration,
-  someOpened: Latch.Latch
-): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    while (true) {
-      yield* someOpened.await
-      someOpened.closeUnsafe()
-      yield* Effect.sleep(after)
-      const now = yield* Clock.currentTimeNanos
-      for (const span of recorder.takeOverdue(now - BigInt(Duration.toMillis(after)) * 1_000_000n)) {
-        const place = `trace ${span.traceId}, span ${span.spanId}`
-        yield* Effect.logWarning(`Span "${span.name}" is open for ${Duration.format(after)} and more: ${place}`)
-      }
-    }
-  }).pipe(Effect.provideService(References.TracerEnabled, false))
-
-/** Holds whoever asks until no queue is full, and for a second at most: a program must not stand still for its traces. */
-const untilThereIsRoom = (deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> => {
-  const wait = (tries: number): Effect.Effect<void> =>
-    tries === 0 || !deliveries.some((delivery) => delivery.isFull())
-      ? Effect.void
-      : Effect.andThen(Effect.sleep("10 millis"), wait(tries - 1))
-  return Effect.suspend(() => wait(100))
-}
 
 const inMemory = (
   others: ReadonlyArray<Exporter>,
@@ -324,7 +211,7 @@ const inMemory = (
 ): Layer.Layer<Delivery.Deliveries | Memory.Spans> => {
   const { exporter, spans } = Memory.make()
   return Layer.effectContext(
-    Effect.map(startRecording([exporter, ...others], settings), ({ context, deliveries: [memory] }) => {
+    Effect.map(Recording.start([exporter, ...others], settings), ({ context, deliveries: [memory] }) => {
       // Memory's own delivery alone: reading must not wait for a collector.
       const flush = memory?.flush ?? Effect.void
       return Context.add(context, Memory.Spans, {
@@ -351,35 +238,3 @@ const logs = (settings: Settings.Settings): Layer.Layer<never> => {
       return Layer.empty
   }
 }
-
-const deliveryOptions = (settings: Settings.Settings): Delivery.Options => ({
-  queueSize: settings.queueSize.value,
-  queueBytes: settings.queueBytes.value,
-  policy: settings.queuePolicy.value === "dropOldest" ? "dropOldest" : "dropNewest",
-  exportTimeout: settings.exportTimeout.value,
-  batchSize: settings.batchSize.value,
-  batchDelay: settings.batchDelay.value,
-  shutdownTimeout: settings.shutdownTimeout.value
-})
-
-const limits = (settings: Settings.Settings): Recorder.Limits => ({
-  attributes: settings.spanAttributeCount.value,
-  attributeValueLength: settings.attributeValueLength.value,
-  events: settings.spanEventCount.value,
-  links: settings.spanLinkCount.value,
-  eventAttributes: settings.eventAttributeCount.value,
-  linkAttributes: settings.linkAttributeCount.value
-})
-
-/** Says who recorded, as receivers expect it (OpenTelemetry Resource Conventions §Telemetry SDK). */
-const withSdk = (resource: Resource): Resource => ({
-  attributes: {
-    [Key.sdkName]: "handspan",
-    [Key.sdkLanguage]: "nodejs",
-    [Key.sdkVersion]: version,
-    ...resource.attributes
-  }
-})
-
-/** The version of this package; a test holds it against package.json. */
-const version = "0.1.0"

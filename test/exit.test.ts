@@ -74,6 +74,19 @@ describe("a process that ends", () => {
   )
 
   it.live(
+    "is not held by a receiver that is down",
+    () =>
+      Effect.gen(function* () {
+        const started = performance.now()
+        const output = yield* run("nothing left to do", "http://127.0.0.1:9", "10")
+        assert.match(output, /Dropped 10 spans on their way to exporter "otlp": not taken before the process exited/)
+        assert.match(output, /0$/)
+        assert.isBelow(performance.now() - started, 10_000)
+      }),
+    30_000
+  )
+
+  it.live(
     "says what it could not send, and does not wait for long",
     () =>
       Effect.gen(function* () {
@@ -91,15 +104,20 @@ describe("a process that ends", () => {
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
-        for (const how of ["process.exit", "killed", "killed"]) {
-          const output = yield* run(how, "http://127.0.0.1:9", "1000", folder)
+        let isDown = true
+        const receiver = yield* Receiver.listen((_, response) => {
+          response.writeHead(isDown ? 503 : 200, { "content-type": "application/x-protobuf" }).end()
+        })
+        for (const how of ["process.exit", "end of the scope", "killed", "killed"]) {
+          const output = yield* run(how, receiver.base, "1000", folder)
           assert.notInclude(output, "Dropped")
         }
-        const receiver = yield* Receiver.open(200, "")
-        yield* run("process.exit", receiver.base, "1", folder)
+        isDown = false
+        receiver.requests.length = 0
+        yield* run("nothing left to do", receiver.base, "1", folder)
         yield* run("nothing left to do", receiver.base, "1", folder)
         const spans = receiver.requests.flatMap(Receiver.spansOf)
-        assert.strictEqual(new Set(spans.map(({ spanId }) => spanId)).size, 3002)
+        assert.strictEqual(new Set(spans.map(({ spanId }) => spanId)).size, 4002)
         const left = readdirSync(folder, { recursive: true }).filter((name) => String(name).endsWith(".spool1"))
         assert.deepStrictEqual(left, [])
       }).pipe(Effect.timeoutOption("25 seconds"), Effect.map(Option.isSome), Effect.map(assert.isTrue)),

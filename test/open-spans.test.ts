@@ -40,6 +40,7 @@ describe("pendingSpans", () => {
       const context = yield* Layer.buildWithScope(Tracing.layer({ exporters: [exporter], pendingSpans: true }), scope)
       const fiber = yield* Effect.forkChild(Effect.provide(waits(), context))
       yield* TestClock.adjust("1 seconds")
+      yield* TestClock.adjust("1 seconds")
       assert.deepStrictEqual(told(spans), [["agent_handoff.waits", "unset", true]])
       assert.strictEqual(spans[0]?.attributes["agent"], "waits")
       yield* TestClock.adjust("5 seconds")

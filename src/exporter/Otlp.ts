@@ -150,7 +150,7 @@ const byForeign = Effect.fnUntraced(function* (protocol: Foreign, url: URL, opti
     catch: (cause) => new OtlpSetupError({ message: `Cannot make the OTLP exporter to ${url.origin}`, cause })
   })
   const adapted = OpenTelemetry.fromSpanExporter("otlp", exporter, options)
-  return { ...withTakenOver(adapted, takeOver(exporter)), spool: true }
+  return { ...withTakenOver(adapted, takeOver(exporter)), spoolAs: `${url.host}${url.pathname}` }
 })
 
 const by = (protocol: Protocol, url: URL, options: Options): Effect.Effect<Exporter.Exporter, OtlpSetupError> =>

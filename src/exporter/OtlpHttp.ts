@@ -187,7 +187,7 @@ export const make = (options: Options): Effect.Effect<Exporter, OtlpSetupError> 
     return {
       name,
       concurrency,
-      spool: true,
+      spoolAs: `${options.url.host}${options.url.pathname}`,
       pendingSpans: true,
       export: (batch) =>
         batch.bytes.length > maxBodyBytes

@@ -1,11 +1,14 @@
 // A program that ends in a way of its own choice, right after its last span. It prints how many spans it ended first.
 import { writeSync } from "node:fs"
-import { Effect, Layer, ManagedRuntime } from "effect"
+import { Duration, Effect, Layer, ManagedRuntime } from "effect"
 import { Agent, Tracing } from "../../src/index.ts"
 
 const [how, otlpEndpoint = "", count = "1", spoolDirectory = ""] = process.argv.slice(2)
 
-const runtime = ManagedRuntime.make(Layer.orDie(Tracing.layerOtlp({ otlpEndpoint, spoolDirectory, logFormat: "none" })))
+const shutdownTimeout = Duration.millis(how === "end of the scope" ? 300 : 5000)
+const runtime = ManagedRuntime.make(
+  Layer.orDie(Tracing.layerOtlp({ otlpEndpoint, spoolDirectory, shutdownTimeout, logFormat: "none" }))
+)
 const step = Agent.make("step", { run: (n: number) => Effect.succeed(n) })
 const steps = Effect.gen(function* () {
   for (let n = 0; n < Number(count); n++) yield* step(n)
@@ -22,6 +25,7 @@ const endings: Record<string, () => unknown> = {
     setTimeout(() => process.exit(3), 1)
   },
   "nothing left to do": () => undefined,
+  "end of the scope": () => runtime.dispose(),
   // Whoever started it kills it. The microtask that writes to disk has run when this line is out.
   killed: () => {
     setInterval(() => undefined, 1000)
@@ -31,4 +35,4 @@ const endings: Record<string, () => unknown> = {
 
 await runtime.runPromise(Effect.void)
 runtime.runSync(steps)
-endings[how ?? ""]?.()
+await endings[how ?? ""]?.()

@@ -1,0 +1,199 @@
+/**
+ * Puts recording together: a Recorder, a delivery to each exporter with its spool and its metrics, and what happens to
+ * open spans when the program ends. Which exporters, and which settings, is said by `Tracing`.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as References from "effect/References"
+import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import * as BackgroundClock from "./BackgroundClock.ts"
+import { Backpressure } from "./Backpressure.ts"
+import { Key } from "./Conventions.ts"
+import * as Delivery from "./Delivery.ts"
+import * as DeliveryMetrics from "./DeliveryMetrics.ts"
+import type { Exporter } from "./Exporter.ts"
+import * as ProcessExit from "./ProcessExit.ts"
+import * as Recorder from "./Recorder.ts"
+import * as Settings from "./Settings.ts"
+import type { Resource } from "./SpanRecord.ts"
+
+/**
+ * Starts a delivery to each exporter, in their order, and the tracer that feeds them, for as long as the scope lives.
+ *
+ * @since 0.1.0
+ */
+export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Settings) =>
+  Effect.gen(function* () {
+    const named = exporters.map((exporter, index) => ({ exporter, name: uniqueName(exporters, index) }))
+    // Opened before the deliveries, and so closed after them: what they could not send goes there.
+    const journals = yield* Effect.forEach(named, ({ exporter, name }) =>
+      exporter.spoolAs === undefined ? Effect.succeed(undefined) : openJournal(settings, `${name} ${exporter.spoolAs}`)
+    )
+    // Closed side by side: the deadline of the shutdown is one for all.
+    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const deliveries: Array<Delivery.Delivery> = []
+    const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
+    const someOpened = yield* Latch.make()
+    const recorder: Recorder.Recorder = Recorder.make({
+      resource: withSdk(Settings.resource(settings)),
+      limits: limits(settings),
+      onEnd: (span) => {
+        for (const delivery of deliveries) delivery.offer(span)
+      },
+      onStart: watches ? () => void someOpened.openUnsafe() : undefined,
+      onPending: settings.pendingSpans.value
+        ? (span) => {
+            for (const delivery of deliveries) delivery.offerPending(span)
+          }
+        : undefined
+    })
+    for (const [index, { exporter, name }] of named.entries()) {
+      const metrics = DeliveryMetrics.make(name, settings.queueSize.value)
+      const options = {
+        ...deliveryOptions(settings),
+        journal: journals[index],
+        counts: recorder.counts,
+        onExport: metrics.onExport,
+        onEnd: metrics.onEnd
+      }
+      deliveries.push(yield* Scope.provide(Delivery.make({ ...exporter, name }, options), scope))
+    }
+    yield* endOpenSpans(recorder, deliveries, settings.shutdownTimeout.value)
+    if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
+    const context = Context.make(Tracer.Tracer, recorder).pipe(
+      Context.add(Delivery.Deliveries, {
+        flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
+        ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
+        health: Effect.forEach(deliveries, ({ health }) => health)
+      }),
+      Context.add(Backpressure, settings.queuePolicy.value === "block" ? untilThereIsRoom(deliveries) : undefined)
+    )
+    return { context, deliveries }
+  })
+
+/** Opens the spool of an exporter, where one is set up. Loaded when it is: it alone needs a file system. */
+const openJournal = (settings: Settings.Settings, exporter: string) =>
+  Effect.gen(function* () {
+    const directory = settings.spoolDirectory.value
+    if (directory === "") return undefined
+    const Spool = yield* Effect.promise(() => import("./Spool.ts"))
+    const { spoolAge, spoolBytes } = settings
+    const spool = Spool.layer({ directory, maxBytes: spoolBytes.value, maxAge: spoolAge.value })
+    return yield* Effect.flatMap(Spool.Spool, (service) => service.open(exporter)).pipe(Effect.provide(spool))
+  })
+
+/** A span that nobody will end any more is ended before the last ones leave, so that it is not lost. */
+const endOpenSpans = (
+  recorder: Recorder.Recorder,
+  deliveries: ReadonlyArray<Delivery.Delivery>,
+  shutdownTimeout: Duration.Duration
+) =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const abandon = (reason: string) => recorder.abandon(reason, clock.currentTimeNanosUnsafe())
+    yield* Effect.addFinalizer(() => Effect.sync(() => abandon("shutdown")))
+    yield* ProcessExit.listen({
+      onExit: () => {
+        abandon("exit")
+        const left = timeLeft(Duration.toMillis(shutdownTimeout))
+        for (const delivery of deliveries) delivery.closeAtExit(left())
+      },
+      onCrash: () => {
+        const left = timeLeft(Math.min(Duration.toMillis(shutdownTimeout), maxCrashMillis))
+        for (const delivery of deliveries) delivery.sendNow(left())
+      }
+    })
+  })
+
+/** A program may survive what nobody caught; it is held for no longer than this. */
+const maxCrashMillis = 1000
+
+/** One deadline for all: says how many milliseconds are left of so many, at least one. */
+const timeLeft = (millis: number): (() => number) => {
+  const deadline = performance.now() + millis
+  return () => Math.max(deadline - performance.now(), 1)
+}
+
+/** Two exporters of one name must not take each other's spans and numbers. */
+const uniqueName = (exporters: ReadonlyArray<Exporter>, index: number): string => {
+  const { name } = exporters[index]!
+  const before = exporters.slice(0, index).filter((other) => other.name === name).length
+  return before === 0 ? name : `${name} ${before + 1}`
+}
+
+/** Says of each span once that it is open for long. */
+const warnOfOpenSpans = (
+  recorder: Recorder.Recorder,
+  after: Duration.Duration,
+  someOpened: Latch.Latch
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    while (true) {
+      yield* someOpened.await
+      someOpened.closeUnsafe()
+      yield* Effect.sleep(after)
+      const now = yield* Clock.currentTimeNanos
+      for (const span of recorder.takeOverdue(now - Option.getOrElse(Duration.toNanos(after), () => now))) {
+        const place = `trace ${span.traceId}, span ${span.spanId}`
+        yield* Effect.logWarning(`Span "${span.name}" is open for ${Duration.format(after)} and more: ${place}`)
+      }
+    }
+  }).pipe(Effect.provideService(References.TracerEnabled, false), BackgroundClock.provide)
+
+/**
+ * Holds whoever asks until no queue is full, for a second at most, and then nobody until there was room again: a program
+ * must not stand still for its traces. Who runs synchronously cannot be held.
+ */
+const untilThereIsRoom = (deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> => {
+  let isInVain = false
+  const isFull = () => deliveries.some((delivery) => delivery.isFull())
+  const wait = (tries: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (!isFull()) return Effect.void
+      isInVain = tries === 0
+      return isInVain ? Effect.void : Effect.andThen(Effect.sleep("10 millis"), wait(tries - 1))
+    })
+  return Effect.withFiber((fiber) => {
+    if (!isFull()) isInVain = false
+    return isInVain || fiber.cache.scheduler.executionMode === "sync" ? Effect.void : wait(100)
+  })
+}
+
+const deliveryOptions = (settings: Settings.Settings): Delivery.Options => ({
+  queueSize: settings.queueSize.value,
+  queueBytes: settings.queueBytes.value,
+  policy: settings.queuePolicy.value === "dropOldest" ? "dropOldest" : "dropNewest",
+  exportTimeout: settings.exportTimeout.value,
+  batchSize: settings.batchSize.value,
+  batchDelay: settings.batchDelay.value,
+  shutdownTimeout: settings.shutdownTimeout.value
+})
+
+const limits = (settings: Settings.Settings): Recorder.Limits => ({
+  attributes: settings.spanAttributeCount.value,
+  attributeValueLength: settings.attributeValueLength.value,
+  events: settings.spanEventCount.value,
+  links: settings.spanLinkCount.value,
+  eventAttributes: settings.eventAttributeCount.value,
+  linkAttributes: settings.linkAttributeCount.value
+})
+
+/** Says who recorded, as receivers expect it (OpenTelemetry Resource Conventions §Telemetry SDK). */
+const withSdk = (resource: Resource): Resource => ({
+  attributes: {
+    [Key.sdkName]: "handspan",
+    [Key.sdkLanguage]: "nodejs",
+    [Key.sdkVersion]: version,
+    ...resource.attributes
+  }
+})
+
+/** The version of this package; a test holds it against package.json. */
+const version = "0.1.0"
