@@ -106,14 +106,11 @@ const endOpenSpans = (
         for (const delivery of deliveries) delivery.closeAtExit(left())
       },
       onCrash: () => {
-        const left = timeLeft(Math.min(Duration.toMillis(shutdownTimeout), maxCrashMillis))
+        const left = timeLeft(Duration.toMillis(shutdownTimeout))
         for (const delivery of deliveries) delivery.sendNow(left())
       }
     })
   })
-
-/** A program may survive what nobody caught; it is held for no longer than this. */
-const maxCrashMillis = 1000
 
 /** One deadline for all: says how many milliseconds are left of so many, at least one. */
 const timeLeft = (millis: number): (() => number) => {

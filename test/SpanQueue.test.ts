@@ -8,6 +8,10 @@ import * as SpanRecord from "../src/SpanRecord.ts"
 import type { Entry, Journal } from "../src/Spool.ts"
 import { batchOf, encoded, spansOf } from "./batches.ts"
 
+/** A clock by which ten minutes pass between any two looks: what has no hope is given up after five. */
+let looks = 0
+const passing = () => ++looks * 600_000
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Spans that are told apart by a number, and a disk that fails as it is told
 // ---------------------------------------------------------------------------------------------------------------------
@@ -65,7 +69,7 @@ const queueOf = (options: {
     bounds: { ...roomy, ...options.bounds },
     policy: options.policy ?? "dropNewest",
     journal: options.journal,
-    now: () => 0
+    now: passing,
   })
 
 const offerAll = (queue: SpanQueue, ...all: ReadonlyArray<number>): void => {
@@ -179,7 +183,7 @@ class Story {
       bounds: setting.bounds,
       policy: setting.policy,
       journal: setting.hasDisk ? this.disk : undefined,
-      now: () => 0
+      now: passing,
     })
   }
 
