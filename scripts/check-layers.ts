@@ -16,11 +16,15 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [9, "authoring", ["Gateway"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
   [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
-  [7, "recording", ["Recorder", "SpanQueue", "GuardedExporter", "TailSampler", "Correlation", "exporter/"]],
+  [
+    7,
+    "recording",
+    ["Recorder", "SpanQueue", "SpoolHealth", "GuardedExporter", "TailSampler", "Correlation", "exporter/"]
+  ],
   [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
   [6, "recording", ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "analysis/", "collector/TraceStore"]],
   [6, "authoring", ["Envelope", "Handoff"]],
-  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace"]],
+  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "recording", ["SpanBuffer"]],
   [3, "recording", ["Sampler", "Settings", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],

@@ -14,7 +14,8 @@ interface Globals {
 }
 
 const letGo = (timer: unknown): void => {
-  if (typeof timer === "number") (globalThis as Globals).Deno?.unrefTimer(timer)
+  const { Deno: deno } = globalThis as Globals
+  if (typeof timer === "number") deno?.unrefTimer(timer)
   else (timer as { readonly unref?: () => void }).unref?.()
 }
 

@@ -19,29 +19,14 @@ import { Backoff } from "./Backoff.ts"
 import * as DropWarnings from "./DropWarnings.ts"
 import type { Exporter, ExportError } from "./Exporter.ts"
 import * as GuardedExporter from "./GuardedExporter.ts"
-import type { Ledger } from "./Ledger.ts"
-import { SpanBuffer } from "./SpanBuffer.ts"
+import type { Health, Ledger } from "./Ledger.ts"
+import * as PendingSpans from "./PendingSpans.ts"
 import type { EncodedSpan } from "./SpanEncoder.ts"
 import { type FullPolicy, type Parcel, SpanQueue } from "./SpanQueue.ts"
 import type { Journal } from "./Spool.ts"
+import * as SpoolHealth from "./SpoolHealth.ts"
 
-/**
- * How an exporter is doing, for a health check.
- *
- * @since 0.1.0
- */
-export interface Health {
-  readonly exporter: string
-  /** `ok`, or `failing` while the last attempt to send failed, or `degraded` where the spool cannot be written. */
-  readonly status: "ok" | "degraded" | "failing"
-  /** What is wrong, `""` where nothing is. */
-  readonly problem: string
-  /** Since when it fails, in milliseconds since the epoch; `undefined` where it does not. */
-  readonly since: number | undefined
-  /** Spans exported, of all that were exported or dropped: 1 where none were. */
-  readonly successRate: number
-  readonly ledger: Ledger
-}
+export type { Health } from "./Ledger.ts"
 
 /**
  * Takes finished spans to one exporter.
@@ -221,24 +206,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
 
     const tellMetrics = Effect.suspend(() => Effect.ignoreCause(options.onEnd?.(ledger()) ?? Effect.void))
 
-    /** What is wrong with the spool, `""` where nothing is, or there is none. */
-    const spoolProblem = (): string => {
-      const { problem, setAside = 0 } = journal?.status() ?? {}
-      const damage = queue.damagedBatches + setAside
-      return [
-        problem === undefined ? "" : `the spool takes no spans: ${problem}`,
-        damage === 0 ? "" : `${queue.damagedBatches} batches and ${setAside} files in the spool cannot be read`
-      ]
-        .filter((text) => text !== "")
-        .join("; ")
-    }
-    let toldProblem = ""
-    const tellSpoolProblem = Effect.suspend(() => {
-      const problem = spoolProblem()
-      const isNews = problem !== toldProblem && problem !== ""
-      toldProblem = problem
-      return isNews ? Effect.logWarning(`Exporter "${exporter.name}": ${problem}`) : Effect.void
-    })
+    const spool = SpoolHealth.make(exporter.name, journal, () => queue.damagedBatches)
 
     const noteDropped = (before: number): void => {
       if (queue.droppedTotal > before) warnings.notice()
@@ -264,25 +232,12 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       noteDropped(before)
     }
 
-    const pending = new SpanBuffer()
+    const pending = PendingSpans.make(guarded.export, bounds.batchBytes)
     const offerPending = (span: EncodedSpan): void => {
-      if (closed || exporter.pendingSpans !== true || pending.length > bounds.batchBytes) return
-      pending.append(span)
+      if (closed || exporter.pendingSpans !== true) return
+      pending.offer(span)
       work.openUnsafe()
     }
-    let isSendingPending = false
-    const sendPending = Effect.suspend(() => {
-      if (pending.count === 0 || backoff.isFailing || isSendingPending) return Effect.void
-      isSendingPending = true
-      return Effect.forkDetach(
-        Effect.ensuring(
-          Effect.ignore(guarded.export(pending.take())),
-          Effect.sync(() => {
-            isSendingPending = false
-          })
-        )
-      )
-    })
 
     const settle = (parcel: Parcel, error: ExportError | undefined, random: number): void => {
       if (closed) return
@@ -387,8 +342,8 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         yield* work.await
         yield* Effect.raceFirst(hurry.await, Effect.sleep(batchDelay))
         hurry.closeUnsafe()
-        if (journal !== undefined) yield* tellSpoolProblem
-        yield* sendPending
+        if (journal !== undefined) yield* spool.tell
+        if (!backoff.isFailing) yield* pending.send
         yield* drain
         yield* release
         if (journal !== undefined && now() >= recoverAt) recover()
@@ -463,7 +418,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
     }
 
     const health = Effect.sync((): Health => {
-      const problem = [failure, spoolProblem()].filter((text) => text !== "").join("; ")
+      const problem = [failure, spool.problem()].filter((text) => text !== "").join("; ")
       const total = queue.exported + queue.droppedTotal
       return {
         exporter: exporter.name,

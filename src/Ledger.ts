@@ -53,6 +53,24 @@ export interface Ledger {
 }
 
 /**
+ * How an exporter is doing, for a health check.
+ *
+ * @since 0.1.0
+ */
+export interface Health {
+  readonly exporter: string
+  /** `ok`, or `failing` while the last attempt to send failed, or `degraded` where the spool cannot be written. */
+  readonly status: "ok" | "degraded" | "failing"
+  /** What is wrong, `""` where nothing is. */
+  readonly problem: string
+  /** Since when it fails, in milliseconds since the epoch; `undefined` where it does not. */
+  readonly since: number | undefined
+  /** Spans exported, of all that were exported or dropped: 1 where none were. */
+  readonly successRate: number
+  readonly ledger: Ledger
+}
+
+/**
  * How many spans were dropped, for whatever reason.
  *
  * @since 0.1.0

@@ -69,7 +69,7 @@ const queueOf = (options: {
     bounds: { ...roomy, ...options.bounds },
     policy: options.policy ?? "dropNewest",
     journal: options.journal,
-    now: passing,
+    now: passing
   })
 
 const offerAll = (queue: SpanQueue, ...all: ReadonlyArray<number>): void => {
@@ -183,7 +183,7 @@ class Story {
       bounds: setting.bounds,
       policy: setting.policy,
       journal: setting.hasDisk ? this.disk : undefined,
-      now: passing,
+      now: passing
     })
   }
 
