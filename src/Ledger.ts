@@ -27,6 +27,21 @@ export type DropReason =
   | "shutdown"
 
 /**
+ * Nothing was dropped, for any reason.
+ *
+ * @since 0.1.0
+ */
+export const noneDropped: Readonly<Record<DropReason, number>> = {
+  queue_full: 0,
+  refused: 0,
+  retries_exhausted: 0,
+  too_large: 0,
+  damaged: 0,
+  expired: 0,
+  shutdown: 0
+}
+
+/**
  * Where every span is, at one instant: `started + recovered` is always the sum of all that follow.
  *
  * @since 0.1.0

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import * as MutableList from "effect/MutableList"
-import type { DropReason } from "./Ledger.ts"
+import { type DropReason, noneDropped } from "./Ledger.ts"
 import { type Batch, join, SpanBuffer } from "./SpanBuffer.ts"
 import type { EncodedSpan } from "./SpanEncoder.ts"
 import type { Entry, Journal } from "./Spool.ts"
@@ -56,6 +56,8 @@ interface Chunk {
   successes: number
   /** When it failed first, in milliseconds since the epoch. */
   failingSince: number
+  /** Whether somebody may still be reading its bytes after it was settled, so that nothing may be written over them. */
+  isLent: boolean
 }
 
 /**
@@ -85,15 +87,7 @@ const patienceMillis = 5 * 60_000
  * @since 0.1.0
  */
 export class SpanQueue {
-  readonly dropped: Record<DropReason, number> = {
-    queue_full: 0,
-    refused: 0,
-    retries_exhausted: 0,
-    too_large: 0,
-    damaged: 0,
-    expired: 0,
-    shutdown: 0
-  }
+  readonly dropped: Record<DropReason, number> = { ...noneDropped }
   /** How many were dropped, for whatever reason. */
   droppedTotal = 0
   /** Batches on disk that could not be read: how many spans there were in them nobody knows. */
@@ -332,6 +326,7 @@ export class SpanQueue {
   takeAll(): ReadonlyArray<Parcel> {
     this.seal()
     const all = [...this.parcels]
+    for (const chunk of all.flatMap(({ chunks }) => chunks)) chunk.isLent = true
     for (let next = this.take(false); next !== undefined; next = this.take(false)) all.push(next)
     return all
   }
@@ -377,7 +372,7 @@ export class SpanQueue {
 
   /** Nobody reads the chunk's bytes any more. */
   private release(chunk: Chunk): void {
-    if (chunk.bytes !== undefined) this.buffer.release(chunk.bytes)
+    if (chunk.bytes !== undefined && !chunk.isLent) this.buffer.release(chunk.bytes)
     chunk.bytes = undefined
   }
 
@@ -411,6 +406,6 @@ export class SpanQueue {
   }
 }
 
-const untried = { failures: 0, strikes: 0, successes: 0, failingSince: 0 }
+const untried = { failures: 0, strikes: 0, successes: 0, failingSince: 0, isLent: false }
 
 const first = <A>(list: MutableList.MutableList<A>): A | undefined => MutableList.toArrayN(list, 1)[0]

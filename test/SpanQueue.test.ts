@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import type { DropReason } from "../src/Ledger.ts"
+import { type DropReason, noneDropped } from "../src/Ledger.ts"
 import type { EncodedSpan } from "../src/SpanEncoder.ts"
 import { type Bounds, type FullPolicy, type Parcel, SpanQueue } from "../src/SpanQueue.ts"
 import { type Batch, join } from "../src/SpanBuffer.ts"
@@ -113,13 +113,7 @@ const drain = (queue: SpanQueue): ReadonlyArray<ReadonlyArray<number>> => {
 }
 
 const dropped = (fields: Partial<Record<DropReason, number>>): Record<DropReason, number> => ({
-  queue_full: 0,
-  refused: 0,
-  retries_exhausted: 0,
-  too_large: 0,
-  damaged: 0,
-  expired: 0,
-  shutdown: 0,
+  ...noneDropped,
   ...fields
 })
 
@@ -781,6 +775,37 @@ describe("SpanQueue with a journal", () => {
       ]
     )
     assert.deepStrictEqual(places(queue), placed({ taken: 7, inFlight: 4, spooled: 3 }))
+  })
+})
+
+describe("SpanQueue.takeAll", () => {
+  /** Offers as much as is worth using its bytes again. */
+  const offerMuch = (queue: SpanQueue, n: number): void => {
+    for (let i = 0; i < 10; i++) queue.offer(span(n, 9_000))
+    queue.seal()
+  }
+  const bounds = { bytes: 10_000_000, batchSpans: 10, spanBytes: 100_000 }
+
+  it("writes nothing over the bytes of a request under way, whatever became of it in the last attempt", () => {
+    const queue = queueOf({ bounds })
+    offerMuch(queue, 1)
+    const underWay = queue.take()!
+    const [again] = queue.takeAll()
+    queue.settle(again!, 0, "refused")
+    offerMuch(queue, 2)
+    assert.deepStrictEqual(
+      numbers(underWay.batch),
+      Array.from({ length: 10 }, () => 1)
+    )
+  })
+
+  it("uses the bytes again of a request that is done", () => {
+    const queue = queueOf({ bounds })
+    offerMuch(queue, 1)
+    const done = queue.take()!
+    queue.settle(done, 0, "refused")
+    offerMuch(queue, 2)
+    assert.isTrue(queue.take()!.batch.bytes.buffer === done.batch.bytes.buffer)
   })
 })
 
