@@ -12,14 +12,23 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [12, "assembly", ["cli/", "index"]],
   [11, "assembly", ["Tracing", "Testing"]],
   [10, "assembly", ["Recording"]],
-  [9, "recording", ["DeliveryMetrics", "collector/Collector", "collector/Viewer", "viewer/"]],
+  [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
   [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
   [
     7,
     "recording",
-    ["Recorder", "SpanQueue", "SpoolHealth", "GuardedExporter", "TailSampler", "Correlation", "exporter/"]
+    [
+      "Recorder",
+      "SpanQueue",
+      "SpoolHealth",
+      "GuardedExporter",
+      "DeliveryMetrics",
+      "TailSampler",
+      "Correlation",
+      "exporter/"
+    ]
   ],
   [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
   [6, "recording", ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "analysis/", "collector/TraceStore"]],
@@ -33,7 +42,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
   [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable", "Ledger", "Work", "Backpressure"]],
-  [1, "values", ["ProtobufWriter"]]
+  [1, "values", ["ProtobufWriter", "Hex", "Version"]]
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */

@@ -16,6 +16,7 @@ import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
 import * as BackgroundClock from "./BackgroundClock.ts"
 import { Backoff } from "./Backoff.ts"
+import type { Metrics } from "./DeliveryMetrics.ts"
 import * as DropWarnings from "./DropWarnings.ts"
 import type { Exporter, ExportError } from "./Exporter.ts"
 import * as GuardedExporter from "./GuardedExporter.ts"
@@ -101,23 +102,8 @@ export interface Options {
   readonly journal?: Journal | undefined
   /** What the Recorder counts, for the ledger. Default: spans count from when they are taken. */
   readonly counts?: (() => { readonly started: number; readonly unsampled: number; readonly live: number }) | undefined
-  /** Told of each batch that the exporter took or did not take, for metrics, and of the ledger at the end. */
-  readonly onExport?: ((outcome: ExportOutcome) => Effect.Effect<void>) | undefined
-  readonly onEnd?: ((ledger: Ledger) => Effect.Effect<void>) | undefined
-}
-
-/**
- * How one attempt to export a batch went.
- *
- * @since 0.1.0
- */
-export interface ExportOutcome {
-  readonly ledger: Ledger
-  /** How long the attempt took, in milliseconds. */
-  readonly durationMillis: number
-  /** How long its oldest span had waited when the attempt was over, in milliseconds. */
-  readonly ageMillis: number
-  readonly error: ExportError | undefined
+  /** Told how it goes. Default: nobody is. */
+  readonly metrics?: Metrics | undefined
 }
 
 /** Below the mebibyte that many servers take at most. */
@@ -204,7 +190,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
       dropped: { ...queue.dropped }
     })
 
-    const tellMetrics = Effect.suspend(() => Effect.ignoreCause(options.onEnd?.(ledger()) ?? Effect.void))
+    const tellMetrics = Effect.suspend(() => Effect.ignoreCause(options.metrics?.onEnd(ledger()) ?? Effect.void))
 
     const spool = SpoolHealth.make(exporter.name, journal, () => queue.damagedBatches)
 
@@ -271,9 +257,9 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         })
         settle(parcel, error, yield* Random.next)
         const at = now()
-        if (options.onExport !== undefined) {
+        if (options.metrics !== undefined) {
           const outcome = { ledger: ledger(), durationMillis: at - startedAt, ageMillis: at - parcel.time, error }
-          yield* Effect.ignoreCause(options.onExport(outcome))
+          yield* Effect.ignoreCause(options.metrics.onExport(outcome))
         }
         yield* release
       }).pipe(

@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { ExportOutcome } from "./Delivery.ts"
+import type { ExportError } from "./Exporter.ts"
 import type { DropReason, Ledger } from "./Ledger.ts"
 
 /**
@@ -39,19 +39,37 @@ const droppedBefore: ReadonlyArray<DropReason> = ["queue_full", "too_large", "da
 const droppedByExporter: ReadonlyArray<DropReason> = ["refused", "retries_exhausted"]
 
 /**
+ * What writes the metrics of one exporter.
+ *
+ * @since 0.1.0
+ */
+export interface Metrics {
+  /** Told of each batch that the exporter took or did not take. */
+  readonly onExport: (outcome: ExportOutcome) => Effect.Effect<void>
+  /** Told of the ledger when there will be no more batches. */
+  readonly onEnd: (ledger: Ledger) => Effect.Effect<void>
+}
+
+/**
+ * How one attempt to export a batch went.
+ *
+ * @since 0.1.0
+ */
+export interface ExportOutcome {
+  readonly ledger: Ledger
+  /** How long the attempt took, in milliseconds. */
+  readonly durationMillis: number
+  /** How long its oldest span had waited when the attempt was over, in milliseconds. */
+  readonly ageMillis: number
+  readonly error: ExportError | undefined
+}
+
+/**
  * Makes what writes the metrics of one exporter.
  *
  * @since 0.1.0
  */
-export const make = (
-  exporter: string,
-  queueCapacity: number
-): {
-  /** To be called with each outcome. */
-  readonly onExport: (outcome: ExportOutcome) => Effect.Effect<void>
-  /** To be called when there will be no more. */
-  readonly onEnd: (ledger: Ledger) => Effect.Effect<void>
-} => {
+export const make = (exporter: string, queueCapacity: number): Metrics => {
   const component = { "otel.component.name": exporter }
   const gauge = (name: string) => Metric.gauge(name, { attributes: component })
   const counter = (name: string, attributes: Record<string, string> = {}) =>

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Hex from "./Hex.ts"
 import type * as SpanRecord from "./SpanRecord.ts"
 
 /**
@@ -87,22 +88,15 @@ export interface EncodableLink {
 }
 
 /**
- * Reads word number `index` of an id in hex; a word is 8 digits.
- *
- * @since 0.1.0
- */
-export const word = (hex: string, index: number): number => Number.parseInt(hex.slice(index * 8, index * 8 + 8), 16) | 0
-
-/**
  * Reads a trace id in hex as words.
  *
  * @since 0.1.0
  */
 export const traceWords = (traceId: string): TraceWords => ({
-  word0: word(traceId, 0),
-  word1: word(traceId, 1),
-  word2: word(traceId, 2),
-  word3: word(traceId, 3)
+  word0: Hex.toWord(traceId, 0),
+  word1: Hex.toWord(traceId, 1),
+  word2: Hex.toWord(traceId, 2),
+  word3: Hex.toWord(traceId, 3)
 })
 
 /**
@@ -119,10 +113,10 @@ export const flatten = (attributes: SpanRecord.Attributes): FlatAttributes => Ob
  */
 export const fromRecord = (span: SpanRecord.SpanRecord): EncodableSpan => ({
   trace: traceWords(span.traceId),
-  id0: word(span.spanId, 0),
-  id1: word(span.spanId, 1),
-  parentId0: span.parentSpanId === undefined ? 0 : word(span.parentSpanId, 0),
-  parentId1: span.parentSpanId === undefined ? 0 : word(span.parentSpanId, 1),
+  id0: Hex.toWord(span.spanId, 0),
+  id1: Hex.toWord(span.spanId, 1),
+  parentId0: span.parentSpanId === undefined ? 0 : Hex.toWord(span.parentSpanId, 0),
+  parentId1: span.parentSpanId === undefined ? 0 : Hex.toWord(span.parentSpanId, 1),
   parentIsRemote: span.parentIsRemote,
   flags: span.flags,
   traceState: span.traceState,

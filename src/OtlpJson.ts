@@ -347,7 +347,13 @@ const attributes = (at: Cursor): SpanRecord.Attributes =>
     })
   )
 
-const flat = (value: unknown): string | number | bigint | boolean => {
+/**
+ * Makes a plain value of what OTLP allows in an attribute and a SpanRecord does not: maps and nested lists become JSON
+ * text, nothing becomes empty text.
+ *
+ * @since 0.1.0
+ */
+export const flat = (value: unknown): string | number | bigint | boolean => {
   switch (typeof value) {
     case "string":
     case "number":

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Hex from "./Hex.ts"
 
 /**
  * Says where bytes are wrong.
@@ -163,10 +164,10 @@ export class ProtobufReader {
       this.refuse(`${size} bytes, not all 0`)
       return ""
     }
-    if (size === 8) return hex(bytes, at)
+    if (size === 8) return Hex.ofBytes(bytes, at)
     if (this.lastLongId === "" || !isSame(bytes, at, bytes, this.lastLongIdAt, 16)) {
       this.lastLongIdAt = at
-      this.lastLongId = hex(bytes, at) + hex(bytes, at + 8)
+      this.lastLongId = Hex.ofBytes(bytes, at) + Hex.ofBytes(bytes, at + 8)
     }
     return this.lastLongId
   }
@@ -227,27 +228,6 @@ export class ProtobufReader {
 const isSame = (left: Uint8Array, leftAt: number, right: Uint8Array, rightAt: number, length: number): boolean => {
   for (let i = 0; i < length; i++) if (left[leftAt + i] !== right[rightAt + i]) return false
   return true
-}
-
-const digits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
-const high = Uint8Array.from(digits, (pair) => pair.charCodeAt(0))
-const low = Uint8Array.from(digits, (pair) => pair.charCodeAt(1))
-
-// One call makes a text of 16 characters at once (26 ns); joined pairs of digits take four times as long.
-const hex = (bytes: Uint8Array, at: number): string => {
-  const a = bytes[at]!
-  const b = bytes[at + 1]!
-  const c = bytes[at + 2]!
-  const d = bytes[at + 3]!
-  const e = bytes[at + 4]!
-  const f = bytes[at + 5]!
-  const g = bytes[at + 6]!
-  const h = bytes[at + 7]!
-  // oxfmt-ignore
-  return String.fromCharCode(
-    high[a]!, low[a]!, high[b]!, low[b]!, high[c]!, low[c]!, high[d]!, low[d]!,
-    high[e]!, low[e]!, high[f]!, low[f]!, high[g]!, low[g]!, high[h]!, low[h]!
-  )
 }
 
 // A byte order mark is a character like any other.

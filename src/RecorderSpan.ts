@@ -16,9 +16,10 @@ import {
   type FlatAttributes,
   flatten
 } from "./EncodableSpan.ts"
+import * as Hex from "./Hex.ts"
 import { type EncodedSpan, type SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanEnd from "./SpanEnd.ts"
-import { hex, type IdWords } from "./SpanIds.ts"
+import type { IdWords } from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 import type { StackBudget } from "./StackBudget.ts"
@@ -132,7 +133,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   }
 
   get spanId(): string {
-    return (this.idText ??= hex(this.id0) + hex(this.id1))
+    return (this.idText ??= Hex.ofWord(this.id0) + Hex.ofWord(this.id1))
   }
 
   get flags(): number {

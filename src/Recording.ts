@@ -23,6 +23,7 @@ import * as ProcessExit from "./ProcessExit.ts"
 import * as Recorder from "./Recorder.ts"
 import * as Settings from "./Settings.ts"
 import type { Resource } from "./SpanRecord.ts"
+import { version } from "./Version.ts"
 
 /**
  * Starts a delivery to each exporter, in their order, and the tracer that feeds them, for as long as the scope lives.
@@ -55,13 +56,11 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
         : undefined
     })
     for (const [index, { exporter, name }] of named.entries()) {
-      const metrics = DeliveryMetrics.make(name, settings.queueSize.value)
       const options = {
         ...deliveryOptions(settings),
         journal: journals[index],
         counts: recorder.counts,
-        onExport: metrics.onExport,
-        onEnd: metrics.onEnd
+        metrics: DeliveryMetrics.make(name, settings.queueSize.value)
       }
       deliveries.push(yield* Scope.provide(Delivery.make({ ...exporter, name }, options), scope))
     }
@@ -191,6 +190,3 @@ const withSdk = (resource: Resource): Resource => ({
     ...resource.attributes
   }
 })
-
-/** The version of this package; a test holds it against package.json. */
-const version = "0.1.0"

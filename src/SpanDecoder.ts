@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import { flat } from "./OtlpJson.ts"
 import type { ProtobufReader } from "./ProtobufReader.ts"
 import type * as SpanRecord from "./SpanRecord.ts"
 
@@ -203,10 +204,4 @@ const readMap = (reader: ProtobufReader, depth: number): Plain => {
     else reader.skip()
   }
   return entries
-}
-
-const flat = (value: Plain): string | number | bigint | boolean => {
-  if (typeof value !== "object") return value
-  if (value === null) return ""
-  return JSON.stringify(value, (_, inner: Plain) => (typeof inner === "bigint" ? String(inner) : inner))
 }

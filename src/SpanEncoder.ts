@@ -14,9 +14,9 @@ import {
   type FlatAttributes,
   flatten,
   traceWords,
-  type TraceWords,
-  word
+  type TraceWords
 } from "./EncodableSpan.ts"
+import * as Hex from "./Hex.ts"
 import { field, ProtobufWriter } from "./ProtobufWriter.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 
@@ -165,7 +165,7 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
     this.reserve(64)
     const start = this.open(0x6a)
     this.traceId(traceWords(link.traceId))
-    this.spanId(0x12, word(link.spanId, 0), word(link.spanId, 1))
+    this.spanId(0x12, Hex.toWord(link.spanId, 0), Hex.toWord(link.spanId, 1))
     if (link.traceState !== "") this.text(0x1a, link.traceState)
     this.attributes(linkAttributes, link.flatAttributes, Infinity, noAttributes)
     if (link.droppedAttributes !== 0) this.small(0x28, link.droppedAttributes)

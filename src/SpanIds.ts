@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { traceWords, type TraceWords, word } from "./EncodableSpan.ts"
+import { traceWords, type TraceWords } from "./EncodableSpan.ts"
+import * as Hex from "./Hex.ts"
 
 /**
  * Where ids come from, for tests and for platforms with ids of their own.
@@ -36,7 +37,7 @@ export const fromTexts = (ids: Ids): IdWords => ({
   trace: () => traceWords(ids.traceId()),
   span: () => {
     const id = ids.spanId()
-    return { id0: word(id, 0), id1: word(id, 1) }
+    return { id0: Hex.toWord(id, 0), id1: Hex.toWord(id, 1) }
   }
 })
 
@@ -62,13 +63,3 @@ export const random = (): IdWords => {
     span: () => ({ id0: next(), id1: nextUnlessZero() })
   }
 }
-
-/**
- * Writes a word as eight hex digits.
- *
- * @since 0.1.0
- */
-export const hex = (word: number): string =>
-  hexDigits[word >>> 24]! + hexDigits[(word >>> 16) & 0xff]! + hexDigits[(word >>> 8) & 0xff]! + hexDigits[word & 0xff]!
-
-const hexDigits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))

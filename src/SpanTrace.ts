@@ -5,8 +5,9 @@
  */
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import { traceWords, type TraceWords, word } from "./EncodableSpan.ts"
-import { hex, type IdWords } from "./SpanIds.ts"
+import { traceWords, type TraceWords } from "./EncodableSpan.ts"
+import * as Hex from "./Hex.ts"
+import type { IdWords } from "./SpanIds.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -42,7 +43,8 @@ export class Trace implements TraceWords {
   }
 
   get id(): string {
-    return (this.text ??= hex(this.word0) + hex(this.word1) + hex(this.word2) + hex(this.word3))
+    return (this.text ??=
+      Hex.ofWord(this.word0) + Hex.ofWord(this.word1) + Hex.ofWord(this.word2) + Hex.ofWord(this.word3))
   }
 }
 
@@ -79,7 +81,7 @@ export const parentOf = (parent: Option.Option<Tracer.AnySpan>): Parent | undefi
   const { flags, spanId, traceId, traceState } = context
   return {
     trace: new Trace(traceWords(traceId), flags & TraceContext.flagRandom, traceState, traceId),
-    id0: word(spanId, 0),
-    id1: word(spanId, 1)
+    id0: Hex.toWord(spanId, 0),
+    id1: Hex.toWord(spanId, 1)
   }
 }

@@ -7,7 +7,8 @@ import type * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import { hex, type IdWords } from "./SpanIds.ts"
+import * as Hex from "./Hex.ts"
+import type { IdWords } from "./SpanIds.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 
 /**
@@ -53,7 +54,7 @@ export class UnsampledSpan implements Tracer.Span {
   }
 
   get spanId(): string {
-    return hex(this.id0) + hex(this.id1)
+    return Hex.ofWord(this.id0) + Hex.ofWord(this.id1)
   }
 
   get flags(): number {

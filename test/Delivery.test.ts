@@ -40,7 +40,7 @@ const ledger = (fields: Partial<Ledger.Ledger>): Ledger.Ledger => ({
   inFlight: 0,
   spooled: 0,
   exported: 0,
-  dropped: { queue_full: 0, refused: 0, retries_exhausted: 0, too_large: 0, damaged: 0, expired: 0, shutdown: 0 },
+  dropped: Ledger.noneDropped,
   ...fields
 })
 

@@ -74,6 +74,18 @@ describe("DeliveryMetrics", () => {
       yield* Scope.close(scope, Exit.void)
     })
   )
+
+  it.effect("tells what was dropped at the end", () =>
+    Effect.gen(function* () {
+      const exporter = Exporter.make({ name: "end", batchDelay: "1 seconds", export: () => Effect.never })
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Tracing.layer({ exporters: [exporter], logFormat: "none" }), scope)
+      yield* Effect.provide(spans(2), context)
+      yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* metricsOf("end"), { [`${names.processed} shutdown`]: 2, [names.inFlight]: 0 })
+    })
+  )
 })
 
 describe("Delivery.health", () => {

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as DropWarnings from "../src/DropWarnings.ts"
-import type { DropReason } from "../src/Ledger.ts"
+import { type DropReason, noneDropped } from "../src/Ledger.ts"
 
 /** Warnings over counts that a test changes, and what they logged. */
 const watched = Effect.gen(function* () {
@@ -13,15 +13,7 @@ const watched = Effect.gen(function* () {
     logged.push(`${logLevel}: ${String(message)}`)
     onLog.pop()?.()
   })
-  const dropped = {
-    queue_full: 0,
-    refused: 0,
-    retries_exhausted: 0,
-    too_large: 0,
-    damaged: 0,
-    expired: 0,
-    shutdown: 0
-  }
+  const dropped = { ...noneDropped }
   const warnings = yield* DropWarnings.make("otlp", dropped, {
     queue_full: "the queue is full",
     refused: "bad request",

@@ -7,53 +7,7 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as OtlpJson from "../src/OtlpJson.ts"
 import * as SpanRecord from "../src/SpanRecord.ts"
-
-const resource = { attributes: { "service.name": "photos", "process.pid": 42 } }
-
-const spans: ReadonlyArray<SpanRecord.SpanRecord> = [
-  SpanRecord.make({
-    traceId: "4bf92f3577b34da6a3ce929d0e0e4736",
-    spanId: "00f067aa0ba902b7",
-    name: "pipeline.photo_agency",
-    startTimeUnixNano: 1_795_225_539_184_899_250n,
-    endTimeUnixNano: 1_795_225_539_189_391_082n,
-    status: { code: "ok" },
-    resource
-  }),
-  SpanRecord.make({
-    traceId: "4bf92f3577b34da6a3ce929d0e0e4736",
-    spanId: "00f067aa0ba902b8",
-    parentSpanId: "00f067aa0ba902b7",
-    parentIsRemote: true,
-    flags: 3,
-    traceState: "vendor=1",
-    name: "chat gpt-4o",
-    kind: "client",
-    startTimeUnixNano: 1_795_225_539_184_899_251n,
-    endTimeUnixNano: 1_795_225_539_189_391_081n,
-    attributes: { text: "héllo 🌍", whole: 7, part: 1.5, yes: true, list: ["a", "b"], mixed: [1, 2.5] },
-    events: [
-      { name: "token", timeUnixNano: 1_795_225_539_185_000_000n, attributes: { n: 1 }, droppedAttributesCount: 2 }
-    ],
-    links: [
-      {
-        traceId: "0af7651916cd43dd8448eb211c80319c",
-        spanId: "b7ad6b7169203331",
-        flags: 1,
-        traceState: "a=b",
-        attributes: { why: "fan-in" },
-        droppedAttributesCount: 1
-      }
-    ],
-    status: { code: "error", message: "rate limited" },
-    droppedAttributesCount: 3,
-    droppedEventsCount: 4,
-    droppedLinksCount: 5,
-    resource: { attributes: { ...resource.attributes } },
-    scope: { name: "handspan", version: "0.1.0" }
-  }),
-  SpanRecord.make({ name: "other service", kind: "consumer", resource: { attributes: { "service.name": "other" } } })
-]
+import { sampleSpans as spans } from "./sample-spans.ts"
 
 const hrTime = (nanos: bigint): [number, number] => [Number(nanos / 1_000_000_000n), Number(nanos % 1_000_000_000n)]
 

@@ -1,16 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { vi } from "vitest"
+import * as Hex from "../src/Hex.ts"
 import * as SpanIds from "../src/SpanIds.ts"
 
 const texts = (ids: SpanIds.IdWords) => ({
   traceId: () => {
     const { word0, word1, word2, word3 } = ids.trace()
-    return [word0, word1, word2, word3].map(SpanIds.hex).join("")
+    return [word0, word1, word2, word3].map(Hex.ofWord).join("")
   },
   spanId: () => {
     const { id0, id1 } = ids.span()
-    return SpanIds.hex(id0) + SpanIds.hex(id1)
+    return Hex.ofWord(id0) + Hex.ofWord(id1)
   }
 })
 
@@ -64,20 +65,5 @@ describe("fromTexts", () => {
         assert.deepStrictEqual([ids.traceId(), ids.spanId()], [traceId, spanId])
       })
     )
-  })
-})
-
-describe("hex", () => {
-  it("writes eight digits, whatever the sign", () => {
-    assert.deepStrictEqual([0, 1, 0xff, 0x0123_4567, 0x7fff_ffff, -1, -0x8000_0000, 0x89ab_cdef | 0].map(SpanIds.hex), [
-      "00000000",
-      "00000001",
-      "000000ff",
-      "01234567",
-      "7fffffff",
-      "ffffffff",
-      "80000000",
-      "89abcdef"
-    ])
   })
 })

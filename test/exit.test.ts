@@ -8,14 +8,14 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Receiver from "./receiver.ts"
 
-const program = fileURLToPath(new URL("programs/exit.ts", import.meta.url))
 const isDeno = process.versions["deno"] !== undefined
-const runtimeArguments = isDeno ? ["run", "--allow-all", "--no-lock", program] : [program]
+const runtimeArguments = isDeno ? ["run", "--allow-all", "--no-lock"] : []
 
-/** Runs the program to its end, which it may ask for. */
-const run = (...args: ReadonlyArray<string>) =>
+/** Runs a program to its end, which it may ask for. */
+const runProgram = (name: string, ...args: ReadonlyArray<string>) =>
   Effect.callback<string>((resume) => {
-    const child = spawn(process.execPath, [...runtimeArguments, ...args])
+    const program = fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url))
+    const child = spawn(process.execPath, [...runtimeArguments, program, ...args])
     let output = ""
     child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()))
     child.stdout.on("data", (chunk: Buffer) => {
@@ -25,6 +25,8 @@ const run = (...args: ReadonlyArray<string>) =>
     child.on("close", (code, signal) => resume(Effect.succeed(`${output}${signal ?? code}`)))
     return Effect.sync(() => child.kill("SIGKILL"))
   })
+
+const run = (...args: ReadonlyArray<string>) => runProgram("exit", ...args)
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "handspan-"))),
@@ -73,30 +75,32 @@ describe("a process that ends", () => {
     30_000
   )
 
-  it.live(
-    "is not held by a receiver that is down",
-    () =>
-      Effect.gen(function* () {
-        const started = performance.now()
-        const output = yield* run("nothing left to do", "http://127.0.0.1:9", "10")
-        assert.match(output, /Dropped 10 spans on their way to exporter "otlp": not taken before the process exited/)
-        assert.match(output, /0$/)
-        assert.isBelow(performance.now() - started, 10_000)
-      }),
-    30_000
-  )
+  for (const [how, code] of [
+    ["nothing left to do", 0],
+    ["process.exit", 3]
+  ] as const) {
+    it.live(
+      `is not held by a receiver that is down, and says what it could not send, by: ${how}`,
+      () =>
+        Effect.gen(function* () {
+          const started = performance.now()
+          const output = yield* run(how, "http://127.0.0.1:9", "10")
+          assert.match(output, /Dropped 10 spans on their way to exporter "otlp": not taken before the process exited/)
+          assert.match(output, new RegExp(`${code}$`))
+          assert.isBelow(performance.now() - started, 10_000)
+        }),
+      30_000
+    )
+  }
 
-  it.live(
-    "says what it could not send, and does not wait for long",
-    () =>
-      Effect.gen(function* () {
-        const started = performance.now()
-        const output = yield* run("process.exit", "http://127.0.0.1:9", "10")
-        assert.match(output, /Dropped 10 spans on their way to exporter "otlp": not taken before the process exited/)
-        assert.match(output, /3$/)
-        assert.isBelow(performance.now() - started, 10_000)
-      }),
-    30_000
+  it.live("gives all exporters one deadline together", () =>
+    Effect.gen(function* () {
+      const given = /^first (\d+)\nsecond (\d+)\n0$/.exec(yield* runProgram("two-exporters"))
+      assert.isNotNull(given)
+      const [first, second] = given.slice(1).map(Number)
+      assert.isAbove(first!, 300)
+      assert.isBelow(second!, 100)
+    })
   )
 
   it.live(

@@ -1,6 +1,6 @@
 // All that the bench uses of Handspan: what it measures under that name is what stands here.
 import { Effect, Layer, Tracer } from "effect"
-import { Delivery, Recorder, Tracing } from "../../src/index.ts"
+import { Delivery, Ledger, Recorder, Tracing } from "../../src/index.ts"
 import { SpanBuffer } from "../../src/SpanBuffer.ts"
 
 export { Agent, Pipeline } from "../../src/index.ts"
@@ -8,7 +8,8 @@ export { Agent, Pipeline } from "../../src/index.ts"
 /** Where spans go over the network. Whatever is left out is Handspan's default. */
 export interface Destination {
   readonly port: number
-  readonly gzip?: boolean | undefined
+  /** Peers know no zstd, and send plain bytes then. */
+  readonly compression?: "gzip" | "zstd" | undefined
   readonly queueSize?: number | undefined
   readonly spoolDirectory?: string | undefined
 }
@@ -28,11 +29,11 @@ export const encodingTracer = (): Tracer.Tracer => {
 const batchSize = 4_096
 
 /** Sends spans as protobuf to a receiver on this machine. */
-export const layerOtlp = ({ gzip = false, port, queueSize, spoolDirectory }: Destination) => {
+export const layerOtlp = ({ compression, port, queueSize, spoolDirectory }: Destination) => {
   const options = {
     otlpEndpoint: `http://127.0.0.1:${port}`,
     otlpProtocol: "http/protobuf" as const,
-    otlpCompression: gzip ? ("gzip" as const) : ("none" as const),
+    otlpCompression: compression ?? ("none" as const),
     serviceName: "bench",
     ...(queueSize === undefined ? {} : { queueSize }),
     ...(spoolDirectory === undefined ? {} : { spoolDirectory })
@@ -55,21 +56,15 @@ export interface Account {
 /** What tells when spans are off, and where each one is. */
 export const deliveries = Effect.map(Delivery.Deliveries, ({ flush, ledgers }) => ({
   flush,
-  account: Effect.map(ledgers, ([ledger]) => accountOf(ledger))
+  account: Effect.map(ledgers, (all) => accountOf(all[0]!))
 }))
 
-const accountOf = (ledger: object | undefined): Account => {
-  const { dropped, exporter: _, ...counts } = { dropped: {}, exporter: "", ...ledger }
-  const { accepted = 0, exported = 0, recovered = 0, started = 0, ...others } = counts as Record<string, number>
-  return {
-    taken: accepted + started + recovered,
-    exported,
-    dropped: sum(Object.values(dropped)),
-    elsewhere: sum(Object.values(others))
-  }
-}
-
-const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((total, number) => total + number, 0)
+const accountOf = (ledger: Ledger.Ledger): Account => ({
+  taken: ledger.started + ledger.recovered,
+  exported: ledger.exported,
+  dropped: Ledger.totalDropped(ledger),
+  elsewhere: ledger.live + ledger.unsampled + ledger.queued + ledger.inFlight + ledger.spooled
+})
 
 /** Says what is wrong with an account, held against what the receiver has: nothing, where it is right. */
 export const faultOf = ({ dropped, elsewhere, exported, taken }: Account, received: number): string | undefined => {

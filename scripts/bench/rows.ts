@@ -50,6 +50,7 @@ const rows = {
     reachFor: 2.3
   },
   wire: { what: "bytes of a span on the wire, gzipped", unit: "x OTLP JSON", gate: atMost(0.036) },
+  "wire.zstd": { what: "the same by zstd, which few receivers take", unit: "x OTLP JSON", gate: atMost(0.036) },
   "memory.buffered": {
     what: "memory of a span that waits",
     unit: "x its protobuf",

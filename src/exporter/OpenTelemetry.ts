@@ -98,9 +98,16 @@ export const fromSpanExporter = (
   })
 }
 
-// The key that the SDK's own span processors set; createContextKey gives the same symbol for the same text.
+// What instrumentation asks for before it records, Deno's own tracing of node:http included: the key of
+// `@opentelemetry/core`. createContextKey gives the same symbol for the same text.
 const suppressTracing = Api.createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
-const untraced = (): Api.Context => Api.context.active().setValue(suppressTracing, true)
+
+/**
+ * The context in which instrumentation records nothing, for an exporter's own requests.
+ *
+ * @since 0.1.0
+ */
+export const untraced = (): Api.Context => Api.context.active().setValue(suppressTracing, true)
 
 // OTLP §Failures: HTTP 429, 502, 503 and 504; gRPC CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE and
 // DATA_LOSS.

@@ -20,7 +20,8 @@ import * as OtlpProtobuf from "../OtlpProtobuf.ts"
 import { ProtobufReader } from "../ProtobufReader.ts"
 import type { Batch } from "../SpanBuffer.ts"
 import * as Variable from "../Variable.ts"
-import { printable } from "./OpenTelemetry.ts"
+import { version } from "../Version.ts"
+import { printable, untraced } from "./OpenTelemetry.ts"
 import * as OtlpExit from "./OtlpExit.ts"
 
 /**
@@ -204,7 +205,6 @@ const name = "otlp"
 // A program that keeps its event loop busy reads answers late, on Deno a tenth of a second: what is sent in that time
 // must be under way. Otherwise one or two do.
 const concurrency = 8
-const version = "0.1.0"
 
 /** OTLP §OTLP/HTTP Request: what a client must not send more than, before compression. */
 const maxBodyBytes = 64 * 1024 * 1024
@@ -336,11 +336,6 @@ const makeTransport = (url: URL, open: typeof Http.request, agent: Http.Agent) =
     }
   }
 }
-
-// What instrumentation asks for before it records: the key of `@opentelemetry/core`, which is the same for the same text.
-// Deno's own tracing of node:http asks for it too.
-const suppressTracing = Api.createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
-const untraced = () => Api.context.active().setValue(suppressTracing, true)
 
 /** Why there is no answer. */
 interface Trouble {

@@ -62,19 +62,25 @@ export const sending: Case = {
 }
 
 export const wire: Case = {
-  ids: ["wire"],
-  measure: async (runtime) => {
-    const bytes = async (client: Client, format: { readonly gzip?: boolean; readonly json?: boolean }) =>
+  ids: ["wire", "wire.zstd"],
+  measure: async (runtime, wanted) => {
+    const bytes = async (client: Client, format: Pick<Destination, "compression" | "json">) =>
       bytesPerSpan(await send(runtime, client, 20_000, { ...roomForAll, ...format }))
-    const numbers = {
-      handspan: await bytes("Handspan", { gzip: true }),
-      peers: {
-        json: await bytes("OtelTracer", { json: true }),
-        "OtelTracer, protobuf, gzip": await bytes("OtelTracer", { gzip: true }),
-        "Effect Otlp, JSON, gzip": await bytes("Effect Otlp", { gzip: true })
+    const json = await bytes("OtelTracer", { json: true })
+    const measurements: Array<Measurement> = []
+    if (wanted.has("wire")) {
+      const peers = {
+        json,
+        "OtelTracer, protobuf, gzip": await bytes("OtelTracer", { compression: "gzip" }),
+        "Effect Otlp, JSON, gzip": await bytes("Effect Otlp", { compression: "gzip" })
       }
+      measurements.push(over("wire", "json", { handspan: await bytes("Handspan", { compression: "gzip" }), peers }))
     }
-    return [over("wire", "json", numbers)]
+    if (wanted.has("wire.zstd")) {
+      const handspan = await bytes("Handspan", { compression: "zstd" })
+      measurements.push(over("wire.zstd", "json", { handspan, peers: { json } }))
+    }
+    return measurements
   }
 }
 

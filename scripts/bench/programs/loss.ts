@@ -27,9 +27,6 @@ export interface Output {
   readonly account?: Account | undefined
 }
 
-/** A kill comes at any moment. What had no time to be spooled was in memory alone, and is allowed to be lost with it. */
-const spoolMillis = 1_000
-
 const { end, spans, spansPerSecond, to, tracer } = input() as Input
 const { account, close, run } = await open(tracer, to)
 // One that has nothing to make is here for what another left behind, which may be on its way already.
@@ -64,7 +61,6 @@ for (let made = 0, tick = 1; made < spans; tick++) {
 
 if (end === "kill") {
   report(output())
-  await pause(spoolMillis)
   process.kill(process.pid, "SIGKILL")
 }
 // After the listeners of the tracer, which was here first and may have something left to send.

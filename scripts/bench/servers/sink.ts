@@ -2,7 +2,7 @@
 // distinct spans. It does as it is told by lines on its stdin, and answers each with a line on its stdout.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { createInterface } from "node:readline"
-import { gunzipSync } from "node:zlib"
+import { gunzipSync, zstdDecompressSync } from "node:zlib"
 import { IdSet } from "./id-set.ts"
 import { beginPath } from "./paths.ts"
 import { scanJson, scanProtobuf } from "./scan.ts"
@@ -35,8 +35,13 @@ let lastAt = 0
 
 const onSpan = (high: number, low: number) => ids.add(high, low)
 
+const decompress = (body: Buffer, encoding: string | undefined): Buffer => {
+  if (encoding === "gzip") return gunzipSync(body)
+  return encoding === "zstd" ? zstdDecompressSync(body) : body
+}
+
 const take = (request: IncomingMessage, body: Buffer): number => {
-  const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body
+  const plain = decompress(body, request.headers["content-encoding"])
   try {
     if (request.headers["content-type"]?.includes("json") === true) scanJson(plain.toString(), onSpan)
     else scanProtobuf(plain, onSpan)

@@ -8,7 +8,7 @@ import type { Assembly, Destination } from "./tracer.ts"
 export const effectOtlp = (to: Destination | undefined): Assembly<OtlpExporter.Flusher, never> => ({
   layer: OtlpTracer.layer({
     url: `http://127.0.0.1:${to?.port ?? 0}/v1/traces`,
-    compression: to?.gzip === true ? "gzip" : "none",
+    compression: to?.compression === "gzip" ? "gzip" : "none",
     resource: { serviceName: "bench" }
   }).pipe(
     Layer.provide(OtlpSerialization.layerJson),

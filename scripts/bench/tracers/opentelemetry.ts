@@ -16,11 +16,11 @@ interface Exporters {
 }
 
 /** OpenTelemetry's exporter to a receiver. */
-export const otlpExporter = async ({ gzip = false, json = false, port, queueSize }: Destination): Promise<object> => {
+export const otlpExporter = async ({ compression, json = false, port, queueSize }: Destination): Promise<object> => {
   const { OTLPTraceExporter } = await load<Exporters>(`@opentelemetry/exporter-trace-otlp-${json ? "http" : "proto"}`)
   return new OTLPTraceExporter({
     url: `http://127.0.0.1:${port}/v1/traces`,
-    compression: gzip ? "gzip" : "none",
+    compression: compression === "gzip" ? "gzip" : "none",
     // Its default of 30 makes it fail all further batches of a flush.
     ...(queueSize === undefined ? {} : { concurrencyLimit: queueSize })
   })
