@@ -112,7 +112,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     this.startTimeUnixNano = options.startTime
     if (parent === undefined) {
       this.parent = Option.none()
-      this.trace = begin(recording.ids)
+      this.trace = begin(recording.ids, this.name)
       this.parentId0 = 0
       this.parentId1 = 0
     } else {
@@ -121,7 +121,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.parentId0 = parent.id0
       this.parentId1 = parent.id1
     }
-    const { id0, id1 } = recording.ids.span()
+    const { id0, id1 } = recording.ids.span(this.name, this.trace, parent)
     this.id0 = id0
     this.id1 = id1
     if (options.links.length > 0) this.addLinks(options.links)

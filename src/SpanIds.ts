@@ -12,10 +12,24 @@ import * as Hex from "./Hex.ts"
  * @since 0.1.0
  */
 export interface Ids {
-  /** 32 lower-case hex digits, not all zero, the right-most 14 random (W3C Trace Context level 2, random flag). */
-  readonly traceId: () => string
+  /**
+   * For the trace that a span of this name begins: 32 lower-case hex digits, not all zero, the right-most 14 random (W3C
+   * Trace Context level 2, random flag).
+   */
+  readonly traceId: (name: string) => string
   /** 16 lower-case hex digits, not all zero. */
-  readonly spanId: () => string
+  readonly spanId: (span: NewSpan) => string
+}
+
+/**
+ * A span that has no id yet.
+ *
+ * @since 0.1.0
+ */
+export interface NewSpan {
+  readonly name: string
+  readonly traceId: string
+  readonly parentSpanId: string | undefined
 }
 
 /**
@@ -24,8 +38,18 @@ export interface Ids {
  * @since 0.1.0
  */
 export interface IdWords {
-  readonly trace: () => TraceWords
-  readonly span: () => { readonly id0: number; readonly id1: number }
+  readonly trace: (name: string) => TraceWords
+  readonly span: (name: string, trace: { readonly id: string }, parent: SpanWords | undefined) => SpanWords
+}
+
+/**
+ * The id of a span as words.
+ *
+ * @since 0.1.0
+ */
+export interface SpanWords {
+  readonly id0: number
+  readonly id1: number
 }
 
 /**
@@ -34,9 +58,10 @@ export interface IdWords {
  * @since 0.1.0
  */
 export const fromTexts = (ids: Ids): IdWords => ({
-  trace: () => traceWords(ids.traceId()),
-  span: () => {
-    const id = ids.spanId()
+  trace: (name) => traceWords(ids.traceId(name)),
+  span: (name, trace, parent) => {
+    const parentSpanId = parent === undefined ? undefined : Hex.ofWord(parent.id0) + Hex.ofWord(parent.id1)
+    const id = ids.spanId({ name, traceId: trace.id, parentSpanId })
     return { id0: Hex.toWord(id, 0), id1: Hex.toWord(id, 1) }
   }
 })

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import { traceWords, type TraceWords } from "./EncodableSpan.ts"
 import * as Hex from "./Hex.ts"
-import type { IdWords } from "./SpanIds.ts"
+import type { IdWords, SpanWords } from "./SpanIds.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -53,18 +53,16 @@ export class Trace implements TraceWords {
  *
  * @since 0.1.0
  */
-export const begin = (ids: IdWords): Trace => new Trace(ids.trace(), TraceContext.flagRandom, "", undefined)
+export const begin = (ids: IdWords, name: string): Trace =>
+  new Trace(ids.trace(name), TraceContext.flagRandom, "", undefined)
 
 /**
  * What a new span needs of its parent.
  *
  * @since 0.1.0
  */
-export interface Parent {
+export interface Parent extends SpanWords {
   readonly trace: Trace
-  /** The span id as two words. */
-  readonly id0: number
-  readonly id1: number
 }
 
 /**

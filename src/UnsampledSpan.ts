@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import * as Hex from "./Hex.ts"
-import type { IdWords } from "./SpanIds.ts"
+import type { IdWords, SpanWords } from "./SpanIds.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 
 /**
@@ -29,12 +29,12 @@ export class UnsampledSpan implements Tracer.Span {
   readonly attributes: ReadonlyMap<string, unknown> = noAttributes
   status: Tracer.SpanStatus
   private readonly ids: IdWords
-  private ownId: ReturnType<IdWords["span"]> | undefined
+  private ownId: SpanWords | undefined
 
   constructor(ids: IdWords, options: SpanOptions) {
     this.ids = ids
     this.name = options.name
-    this.trace = parentOf(options.parent)?.trace ?? begin(ids)
+    this.trace = parentOf(options.parent)?.trace ?? begin(ids, options.name)
     this.parent = options.parent
     this.annotations = options.annotations
     this.kind = options.kind
@@ -46,11 +46,16 @@ export class UnsampledSpan implements Tracer.Span {
   }
 
   get id0(): number {
-    return (this.ownId ??= this.ids.span()).id0
+    return (this.ownId ??= this.makeId()).id0
   }
 
   get id1(): number {
-    return (this.ownId ??= this.ids.span()).id1
+    return (this.ownId ??= this.makeId()).id1
+  }
+
+  /** Made when somebody asks for it: most unsampled spans are never told to anybody. */
+  private makeId(): SpanWords {
+    return this.ids.span(this.name, this.trace, parentOf(this.parent))
   }
 
   get spanId(): string {

@@ -4,13 +4,15 @@ import { vi } from "vitest"
 import * as Hex from "../src/Hex.ts"
 import * as SpanIds from "../src/SpanIds.ts"
 
+const noTrace = { id: "0".repeat(32) }
+
 const texts = (ids: SpanIds.IdWords) => ({
   traceId: () => {
-    const { word0, word1, word2, word3 } = ids.trace()
+    const { word0, word1, word2, word3 } = ids.trace("root")
     return [word0, word1, word2, word3].map(Hex.ofWord).join("")
   },
   spanId: () => {
-    const { id0, id1 } = ids.span()
+    const { id0, id1 } = ids.span("span", noTrace, undefined)
     return Hex.ofWord(id0) + Hex.ofWord(id1)
   }
 })
@@ -34,8 +36,8 @@ describe("random", () => {
     const ever = [0, 0, 0, 0, 0, 0]
     const always = [-1, -1, -1, -1, -1, -1]
     for (let n = 0; n < 1_000; n++) {
-      const { word0, word1, word2, word3 } = trace()
-      const { id0, id1 } = span()
+      const { word0, word1, word2, word3 } = trace("root")
+      const { id0, id1 } = span("span", noTrace, undefined)
       for (const [i, word] of [word0, word1, word2, word3, id0, id1].entries()) {
         ever[i]! |= word
         always[i]! &= word
@@ -65,5 +67,19 @@ describe("fromTexts", () => {
         assert.deepStrictEqual([ids.traceId(), ids.spanId()], [traceId, spanId])
       })
     )
+  })
+
+  it("tells which span it needs an id for", () => {
+    const asked: Array<unknown> = []
+    const ids = SpanIds.fromTexts({
+      traceId: (name) => (asked.push(name), "a".repeat(32)),
+      spanId: (span) => (asked.push(span), "b".repeat(16))
+    })
+    ids.trace("root")
+    ids.span("child", { id: "a".repeat(32) }, { id0: 1, id1: -1 })
+    assert.deepStrictEqual(asked, [
+      "root",
+      { name: "child", traceId: "a".repeat(32), parentSpanId: "00000001ffffffff" }
+    ])
   })
 })
