@@ -160,11 +160,12 @@ export const make: {
       kind: "agent",
       spanName,
       describe,
-      run: (span) => {
+      run: (span, { stubs }) => {
+        const run = (stubs?.(name) as typeof options.run | undefined) ?? options.run
         let number = 0
         const attempt = Effect.suspend(() => {
           span.attribute(Key.handoffAttempts, ++number)
-          const work: unknown = options.run(input)
+          const work: unknown = run(input)
           // Plain JavaScript may pass an async function, which would end the fiber without a word of who it was.
           return Effect.isEffect(work)
             ? (work as Effect.Effect<A, E, R>)

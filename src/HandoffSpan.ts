@@ -12,7 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import { Backpressure } from "./Backpressure.ts"
 import * as OpenSpan from "./OpenSpan.ts"
-import { type History, type Output, type Work, work } from "./Work.ts"
+import { type History, type Output, type Stubs, type Work, work } from "./Work.ts"
 
 /** The name that stands for the program itself where no agent or pipeline hands off. */
 const root = "root"
@@ -31,7 +31,7 @@ export const withSpan = <A, E, R>(options: {
   readonly spanName: string
   /** Writes on the span what always stands there. */
   readonly describe: (span: WritableSpan, from: string, now: () => bigint) => void
-  readonly run: (span: WritableSpan) => Effect.Effect<A, E, R>
+  readonly run: (span: WritableSpan, work: Work) => Effect.Effect<A, E, R>
   /** Called with how the work ended, before the span ends; `outer` is the work it was part of. */
   readonly onEnd: (exit: Exit.Exit<A, E>, span: WritableSpan, outer: Work | undefined, now: () => bigint) => void
 }): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
@@ -45,7 +45,13 @@ export const withSpan = <A, E, R>(options: {
       history.joins = false
       const { kind, name } = options
       const agent = kind === "agent" ? name : outer?.agent
-      const inner: Work = { name, agent, emit: outer?.emit, history: { upstream: [], joins: false } }
+      const inner: Work = {
+        name,
+        agent,
+        emit: outer?.emit,
+        stubs: outer?.stubs,
+        history: { upstream: [], joins: false }
+      }
       const opened = OpenSpan.open(fiber, options.spanName, links)
       const span = opened ?? nowhere
       const now = () => OpenSpan.now(fiber)
@@ -58,7 +64,7 @@ export const withSpan = <A, E, R>(options: {
       const inside = Context.add(fiber.context, work, inner)
       const context = opened === undefined ? inside : Context.add(inside, Tracer.ParentSpan, opened)
       return Effect.updateContext(
-        Effect.suspend(() => options.run(span)),
+        Effect.suspend(() => options.run(span, inner)),
         // What the fiber has, and two services more.
         () => context as Context.Context<R>
       )
@@ -160,10 +166,21 @@ export const emittingTo = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const outer = fiber.getRef(work)
-    const { agent, history = { upstream: [], joins: false }, name = root } = outer ?? {}
+    const { agent, history = { upstream: [], joins: false }, name = root, stubs } = outer ?? {}
     const emitToBoth = (output: Output): void => {
       emit(output)
       outer?.emit?.(output)
     }
-    return Effect.provideService(effect, work, { name, agent, history, emit: emitToBoth })
+    return Effect.provideService(effect, work, { name, agent, history, stubs, emit: emitToBoth })
+  })
+
+/**
+ * Runs an effect with stand-ins for agents.
+ *
+ * @since 0.1.0
+ */
+export const withStubs = <A, E, R>(stubs: Stubs, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const { agent, emit, history = { upstream: [], joins: false }, name = root } = fiber.getRef(work) ?? {}
+    return Effect.provideService(effect, work, { name, agent, emit, history, stubs })
   })

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
 
 /**
@@ -40,8 +41,17 @@ export interface Work extends Current {
   readonly agent: string | undefined
   /** Takes the output of each handoff as it ends. */
   readonly emit: ((output: Output) => void) | undefined
+  /** What stands in for agents in a test, by the agent's name. */
+  readonly stubs: Stubs | undefined
   readonly history: History
 }
+
+/**
+ * Gives what runs instead of an agent's own `run`, `undefined` where the agent itself does.
+ *
+ * @since 0.1.0
+ */
+export type Stubs = (agent: string) => ((input: unknown) => Effect.Effect<unknown, unknown>) | undefined
 
 /**
  * What happened before, within one work or one branch of it; what a fan-in links to.
