@@ -9,8 +9,8 @@ type Side = "values" | "recording" | "authoring" | "assembly"
 
 /** The table. An entry names a file of src without `.ts`, or all of a folder by its path and a slash. */
 const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyArray<string>]> = [
-  [12, "assembly", ["cli/", "index"]],
-  [11, "assembly", ["Tracing", "Testing"]],
+  [12, "assembly", ["cli/", "index", "Testing"]],
+  [11, "assembly", ["Tracing", "testing/"]],
   [10, "assembly", ["Recording"]],
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway"]],
@@ -46,7 +46,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */
-const edges = ["cli/", "collector/", "exporter/", "Http", "Rpc", "Worker", "Mcp", "Testing"]
+const edges = ["cli/", "collector/", "exporter/", "Http", "Rpc", "Worker", "Mcp", "testing/"]
 /** Files that stand on what Node and Deno bring (`node:` modules, `process`, `Deno`). The others run anywhere. */
 const onRuntime = [
   "cli/",
@@ -57,10 +57,14 @@ const onRuntime = [
   "SpoolSegment",
   "ProcessExit",
   "Worker",
-  "Instrument"
+  "Instrument",
+  "testing/"
 ]
-/** exporter/Otlp reads none: it hides the environment from the exporters it makes, which would read it. */
-const readsEnvironment = ["Settings", "exporter/Otlp"]
+/**
+ * exporter/Otlp reads none: it hides the environment from the exporters it makes, which would read it. testing/Collect
+ * hands it on to the processes that it starts.
+ */
+const readsEnvironment = ["Settings", "exporter/Otlp", "testing/Collect"]
 const writesToTerminal = ["cli/", "exporter/Console"]
 
 /** One import, as a person wrote it. `names` are what it takes from `effect` itself, where each name is a module. */

@@ -53,6 +53,7 @@ const packageNames = (): Record<string, string> => {
   const modules = globSync("**/*.ts", { cwd: "src" }).map((path) => path.replaceAll("\\", "/"))
   return {
     handspan: source("index.ts"),
+    "handspan/testing": source("Testing.ts"),
     ...Object.fromEntries(modules.map((path) => [`handspan/${path.slice(0, -".ts".length)}`, source(path)]))
   }
 }

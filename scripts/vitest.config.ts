@@ -11,6 +11,7 @@ export default defineConfig({
     // Tests import ../src; the examples they run import the package by name. Both must get the same modules.
     alias: [
       { find: /^handspan$/, replacement: `${root}src/index.ts` },
+      { find: /^handspan\/testing$/, replacement: `${root}src/Testing.ts` },
       { find: /^handspan\/(.+)$/, replacement: `${root}src/$1.ts` }
     ]
   },
