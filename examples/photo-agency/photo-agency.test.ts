@@ -2,12 +2,15 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, FileSystem, Layer, Redacted } from "effect"
 import { FetchHttpClient } from "effect/http"
-import { spanNamed, traced } from "../tree.ts"
+import * as Testing from "handspan/testing"
 import { layerLoopback } from "./document-library.ts"
 import { FakeVisionEndpoint, layerFake } from "./fake-vision-endpoint.ts"
 import { photoAgency } from "./photo-agency.ts"
 import { layerModel } from "./vision-model.ts"
 import { layerPixels } from "./vision-pixels.ts"
+
+const { expectTrace } = Testing
+const { anyOrder, chat, handoff, only, pipeline, span } = Testing.Tree
 
 const photos = "node_modules/exif-js/example"
 const platform = Layer.merge(NodeServices.layer, FetchHttpClient.layer)
@@ -23,33 +26,39 @@ const folderWith = (files: Readonly<Record<string, Uint8Array>>) =>
     return folder
   })
 
-const branch = (photo: string, ...puts: ReadonlyArray<string>) => [
-  `  photo ${photo} ✓`,
-  "    agent_handoff.schema_extractor ✓",
-  "    agent_handoff.vision_analyzer ✓",
-  "    agent_handoff.sharepoint_uploader ✓ ⇠ agent_handoff.schema_extractor agent_handoff.vision_analyzer",
-  ...puts.map((put) => `      ${put}`)
-]
+/** Runs the agency as it is: with real files and a document library that answers over HTTP. */
+const record = <A, E, R>(program: Effect.Effect<A, E, R>) => Testing.record(program, { clock: "live" })
+
+const put = span("PUT")
+
+/** What becomes of one photo: three agents, of whom the last one links to both before it. */
+const branch = (photo: string, ...puts: ReadonlyArray<Testing.Tree.Expected>) =>
+  span(`photo ${photo}`, [
+    handoff("schema_extractor", { attributes: { handoff_type: "schema_extraction" } }),
+    handoff("vision_analyzer", { attributes: { handoff_type: "vision_analysis" } }),
+    handoff("sharepoint_uploader", {
+      attributes: { handoff_type: "document_upload" },
+      links: anyOrder("schema_extractor", "vision_analyzer"),
+      children: puts
+    })
+  ])
 
 describe("photo-agency", () => {
   it.live("records every handoff in one tree, and the report links to every upload", () =>
     Effect.gen(function* () {
-      const { exit, spans, tree } = yield* traced(photoAgency(photos))
-      assert.deepStrictEqual(tree.split("\n"), [
-        "pipeline.photo_agency ✓",
-        "  agent_handoff.photo_fetcher ✓",
-        ...branch("Bloated-Hero.jpg", "PUT ✓"),
-        ...branch("Bush-dog.jpg", "PUT ✓"),
-        ...branch("DSCN0614_small.jpg", "PUT ✓"),
-        ...branch("dsc_09827.jpg", "PUT ✓"),
-        `  agent_handoff.validation_reporter ✓ ⇠${" agent_handoff.sharepoint_uploader".repeat(4)}`
-      ])
-      const types = new Set(
-        spans.map(({ attributes }) => attributes["handoff_type"]).filter((type) => type !== undefined)
-      )
-      assert.deepStrictEqual(
-        types,
-        new Set(["photo_fetching", "schema_extraction", "vision_analysis", "document_upload", "validation_reporting"])
+      const { exit, trace } = yield* record(photoAgency(photos))
+      expectTrace(trace).toMatchTree(
+        pipeline("photo_agency", [
+          handoff("photo_fetcher", { attributes: { handoff_type: "photo_fetching" } }),
+          branch("Bloated-Hero.jpg", put),
+          branch("Bush-dog.jpg", put),
+          branch("DSCN0614_small.jpg", put),
+          branch("dsc_09827.jpg", put),
+          handoff("validation_reporter", {
+            attributes: { handoff_type: "validation_reporting" },
+            links: Array.from({ length: 4 }, () => "sharepoint_uploader")
+          })
+        ])
       )
       assert.isTrue(Exit.isSuccess(exit))
       if (Exit.isSuccess(exit)) {
@@ -75,21 +84,30 @@ describe("photo-agency", () => {
         "notes.txt": new TextEncoder().encode("not even called one")
       })
       yield* fs.makeDirectory(`${folder}/album.jpg`)
-      const { exit, spans, tree } = yield* traced(photoAgency(folder))
-      assert.deepStrictEqual(tree.split("\n"), [
-        "pipeline.photo_agency ✓",
-        "  agent_handoff.photo_fetcher ✓",
-        "  photo cut.jpg ✗",
-        "    agent_handoff.schema_extractor ✓",
-        "    agent_handoff.vision_analyzer ✗",
-        "  photo fake.jpg ✗",
-        "    agent_handoff.schema_extractor ✗",
-        ...branch("good.jpg", "PUT ✓"),
-        "  agent_handoff.validation_reporter ✓ ⇠ agent_handoff.schema_extractor agent_handoff.vision_analyzer" +
-          " agent_handoff.schema_extractor agent_handoff.sharepoint_uploader"
-      ])
-      assert.strictEqual(spanNamed(spans, "photo cut.jpg").attributes["error.type"], "VisionError")
-      assert.strictEqual(spanNamed(spans, "photo fake.jpg").attributes["error.type"], "UnreadableMetadata")
+      const { exit, trace } = yield* record(photoAgency(folder))
+      const failed = (type: string) => ({ status: "error", attributes: { "error.type": type } }) as const
+      expectTrace(trace)
+        .toMatchTree(
+          pipeline("photo_agency", [
+            handoff("photo_fetcher"),
+            span("photo cut.jpg", {
+              ...failed("VisionError"),
+              children: [handoff("schema_extractor"), handoff("vision_analyzer", failed("VisionError"))]
+            }),
+            span("photo fake.jpg", {
+              ...failed("UnreadableMetadata"),
+              children: [handoff("schema_extractor", failed("UnreadableMetadata"))]
+            }),
+            branch("good.jpg", put),
+            handoff("validation_reporter")
+          ])
+        )
+        .toFanIn("validation_reporter", [
+          "schema_extractor",
+          "vision_analyzer",
+          "schema_extractor",
+          "sharepoint_uploader"
+        ])
       assert.isTrue(Exit.isSuccess(exit))
       if (Exit.isSuccess(exit)) {
         const { failed, skipped, stored, text } = exit.value
@@ -102,21 +120,22 @@ describe("photo-agency", () => {
 
   it.live("tries again where the library is busy, inside of the one handoff", () =>
     Effect.gen(function* () {
-      const { spans, tree } = yield* traced(photoAgency(photos))
-      assert.deepStrictEqual(tree.split("\n"), [
-        "pipeline.photo_agency ✓",
-        "  agent_handoff.photo_fetcher ✓",
-        ...branch("Bloated-Hero.jpg", "PUT ✗", "PUT ✓"),
-        ...branch("Bush-dog.jpg", "PUT ✗", "PUT ✓"),
-        ...branch("DSCN0614_small.jpg", "PUT ✗", "PUT ✓"),
-        ...branch("dsc_09827.jpg", "PUT ✓"),
-        `  agent_handoff.validation_reporter ✓ ⇠${" agent_handoff.sharepoint_uploader".repeat(4)}`
-      ])
-      const uploads = spans.filter(({ name }) => name === "agent_handoff.sharepoint_uploader")
-      const busy = uploads.filter(({ events }) => events.length > 0)
-      assert.strictEqual(busy.length, 3)
-      for (const { attributes, events } of busy) {
-        assert.strictEqual(attributes["handspan.handoff.attempts"], 2)
+      const { trace } = yield* record(photoAgency(photos))
+      const busy = span("PUT", { status: "error" })
+      expectTrace(trace)
+        .toMatchTree(
+          pipeline("photo_agency", [
+            handoff("photo_fetcher"),
+            branch("Bloated-Hero.jpg", busy, put),
+            branch("Bush-dog.jpg", busy, put),
+            branch("DSCN0614_small.jpg", busy, put),
+            branch("dsc_09827.jpg", put),
+            handoff("validation_reporter")
+          ])
+        )
+        .toHaveAttempts("sharepoint_uploader", 2, 2, 2, 1)
+      const uploads = Testing.spansNamed(trace, "sharepoint_uploader").filter(({ events }) => events.length > 0)
+      for (const { events } of uploads) {
         assert.deepStrictEqual(
           events.map((event) => [event.name, event.attributes]),
           [
@@ -133,17 +152,19 @@ describe("photo-agency", () => {
           ]
         )
       }
+      assert.strictEqual(uploads.length, 3)
     }).pipe(Effect.provide(agency({ faults: true })))
   )
 
   it.live("stops where there are no photos, and nothing has failed", () =>
     Effect.gen(function* () {
       const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
-      const { spans, tree } = yield* traced(photoAgency(folder))
-      assert.strictEqual(tree, "pipeline.photo_agency ✓\n  agent_handoff.photo_fetcher ✓")
-      assert.strictEqual(
-        spanNamed(spans, "pipeline.photo_agency").attributes["termination.reason"],
-        `no photos in ${folder}`
+      const { trace } = yield* record(photoAgency(folder))
+      expectTrace(trace).toMatchTree(
+        pipeline("photo_agency", {
+          attributes: { "termination.reason": `no photos in ${folder}` },
+          children: [handoff("photo_fetcher")]
+        })
       )
     }).pipe(Effect.scoped, Effect.provide(agency({ faults: false })))
   )
@@ -154,41 +175,45 @@ describe("photo-agency", () => {
       const folder = yield* folderWith({})
       const apiKey = Redacted.make("fake key")
       const vision = layerModel({ baseUrl: endpoint.baseUrl, apiKey, model: "fake-vision" })
-      const { exit, spans, tree } = yield* traced(Effect.provide(photoAgency(folder), vision))
-      assert.deepStrictEqual(tree.split("\n"), [
-        "pipeline.photo_agency ✓",
-        "  agent_handoff.photo_fetcher ✓",
-        "  photo good.jpg ✓",
-        "    agent_handoff.schema_extractor ✓",
-        "    agent_handoff.vision_analyzer ✓",
-        "      chat fake-vision ✗",
-        "        POST ✗",
-        "      chat fake-vision ✓",
-        "        POST ✓",
-        "    agent_handoff.sharepoint_uploader ✓ ⇠ agent_handoff.schema_extractor agent_handoff.vision_analyzer",
-        "      PUT ✓",
-        "  agent_handoff.validation_reporter ✓ ⇠ agent_handoff.sharepoint_uploader"
-      ])
-      const [failed, chat] = spans.filter(({ name }) => name === "chat fake-vision")
-      assert.strictEqual(failed?.attributes["error.type"], "VisionError")
-      assert.strictEqual(chat?.kind, "client")
-      assert.deepStrictEqual(chat?.attributes, {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "fake-vision",
-        "gen_ai.response.model": "fake-vision-2026",
-        "gen_ai.response.finish_reasons": ["stop"],
-        "gen_ai.usage.input_tokens": 85,
-        "gen_ai.usage.output_tokens": 21
-      })
+      const { exit, trace } = yield* record(Effect.provide(photoAgency(folder), vision))
+      expectTrace(trace).toMatchTree(
+        pipeline("photo_agency", [
+          handoff("photo_fetcher"),
+          span("photo good.jpg", [
+            handoff("schema_extractor"),
+            handoff("vision_analyzer", [
+              chat("fake-vision", {
+                status: "error",
+                attributes: { "error.type": "VisionError" },
+                children: [span("POST", { status: "error" })]
+              }),
+              chat("fake-vision", {
+                kind: "client",
+                attributes: only({
+                  "gen_ai.operation.name": "chat",
+                  "gen_ai.provider.name": "openai",
+                  "gen_ai.request.model": "fake-vision",
+                  "gen_ai.response.model": "fake-vision-2026",
+                  "gen_ai.response.finish_reasons": ["stop"],
+                  "gen_ai.usage.input_tokens": 85,
+                  "gen_ai.usage.output_tokens": 21
+                }),
+                children: [span("POST")]
+              })
+            ]),
+            handoff("sharepoint_uploader", { links: ["schema_extractor", "vision_analyzer"], children: [put] })
+          ]),
+          handoff("validation_reporter", { links: ["sharepoint_uploader"] })
+        ])
+      )
 
       const [, question] = yield* endpoint.questions
-      const post = spans.find(({ parentSpanId }) => parentSpanId === chat?.spanId)
+      const [, post] = Testing.spansNamed(trace, "POST")
       assert.include(question?.headers["traceparent"], `${post?.traceId}-${post?.spanId}`)
       assert.strictEqual(question?.headers["authorization"], "Bearer fake key")
       assert.strictEqual(question?.body.model, "fake-vision")
       assert.match(question?.body.messages[0].content[1].image_url.url, /^data:image\/jpeg;base64,\/9j\//)
-      const everything = JSON.stringify(spans, (_, value) => (typeof value === "bigint" ? String(value) : value))
+      const everything = JSON.stringify(trace.spans, (_, value) => (typeof value === "bigint" ? String(value) : value))
       assert.notInclude(everything, "fake key")
       if (Exit.isSuccess(exit)) assert.include(exit.value.text, "A picture of nothing")
     }).pipe(
