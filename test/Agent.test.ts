@@ -1,9 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schema } from "effect"
-import { TestClock } from "effect/testing"
+import { Effect, Exit, Option, Schema } from "effect"
 import * as Agent from "../src/Agent.ts"
+import * as Memory from "../src/exporter/Memory.ts"
 import * as SpanEnd from "../src/SpanEnd.ts"
-import { failure, outline, recorded, spanNamed } from "./recorded.ts"
+import * as Testing from "../src/Testing.ts"
+import * as Tracing from "../src/Tracing.ts"
+
+const { Tree, expectTrace } = Testing
+const { handoff } = Tree
 
 const Photo = Schema.Struct({ path: Schema.NonEmptyString, size: Schema.Number })
 
@@ -19,14 +23,12 @@ describe("Agent.make", () => {
           return Effect.as(Effect.sleep("20 millis"), path.length)
         }
       })
-      const fiber = yield* Effect.forkChild(recorded(analyzer("a.jpg")))
-      yield* TestClock.adjust("20 millis")
-      const { exit, spans } = yield* Fiber.join(fiber)
+      const { exit, trace } = yield* Testing.record(analyzer("a.jpg"), { advance: "20 millis" })
       assert.deepStrictEqual(exit, Exit.succeed(5))
-      assert.deepStrictEqual(spans, [
+      assert.deepStrictEqual(trace.spans, [
         {
-          traceId: "00000000000000000000000000000001",
-          spanId: "0000000000000001",
+          traceId: trace.traceId,
+          spanId: trace.spans[0]!.spanId,
           parentSpanId: undefined,
           parentIsRemote: false,
           flags: 3,
@@ -53,7 +55,7 @@ describe("Agent.make", () => {
           droppedAttributesCount: 0,
           droppedEventsCount: 0,
           droppedLinksCount: 0,
-          resource: { attributes: {} },
+          resource: { attributes: { "service.name": "test" } },
           scope: { name: "handspan", version: "" }
         }
       ])
@@ -80,10 +82,13 @@ describe("Agent.make", () => {
     Effect.gen(function* () {
       const clerk = Agent.make("clerk", { run: () => Effect.succeed("filed") })
       const chief = Agent.make("chief", { run: () => Effect.withSpan(clerk(), "desk") })
-      const { spans } = yield* recorded(chief())
-      assert.strictEqual(spanNamed(spans, "agent_handoff.clerk").attributes["handspan.handoff.from"], "chief")
-      assert.strictEqual(spanNamed(spans, "agent_handoff.chief").attributes["handspan.handoff.from"], "root")
-      assert.strictEqual(outline(spans), "\nagent_handoff.chief ok\n  desk ok\n    agent_handoff.clerk ok\n")
+      const { trace } = yield* Testing.record(chief())
+      expectTrace(trace).toHaveHandoff("root", "chief").toHaveHandoff("chief", "clerk")
+      assert.deepStrictEqual(Testing.renderTree(trace).split("\n"), [
+        "agent_handoff.chief ✓",
+        "└─ desk ✓",
+        "   └─ agent_handoff.clerk ✓"
+      ])
     })
   )
 
@@ -94,7 +99,7 @@ describe("Agent.make", () => {
         input: Photo,
         run: () => Effect.sync(() => (ran = true))
       })
-      const { exit, spans } = yield* recorded(Effect.flip(analyzer({ path: "", size: "secret" } as never)))
+      const { exit, trace } = yield* Testing.record(Effect.flip(analyzer({ path: "", size: "secret" } as never)))
       assert.isFalse(ran)
       assert.isTrue(Exit.isSuccess(exit) && exit.value instanceof Agent.HandoffMismatch)
       const mismatch = (exit as Exit.Success<Agent.HandoffMismatch>).value
@@ -109,11 +114,16 @@ describe("Agent.make", () => {
             'Cannot hand off to "vision_analyzer": input field "size": Expected number'
         }
       )
-      const span = spanNamed(spans, "agent_handoff.vision_analyzer")
-      assert.deepStrictEqual(span.status, { code: "error", message: mismatch.message })
-      assert.strictEqual(span.attributes["error.type"], "HandoffMismatch")
-      assert.strictEqual(span.attributes["handspan.mismatch.side"], "input")
-      assert.strictEqual(span.attributes["handspan.mismatch.field"], "path")
+      expectTrace(trace).toMatchTree(
+        handoff("vision_analyzer", {
+          status: { error: mismatch.message },
+          attributes: {
+            "error.type": "HandoffMismatch",
+            "handspan.mismatch.side": "input",
+            "handspan.mismatch.field": "path"
+          }
+        })
+      )
     })
   )
 
@@ -155,18 +165,24 @@ describe("Agent.make", () => {
   it.effect("keeps a failure typed, and records its type, message and stack", () =>
     Effect.gen(function* () {
       const analyzer = Agent.make("analyzer", { run: () => new VisionError({ message: "too dark" }) })
-      const { exit, spans } = yield* recorded(analyzer())
-      assert.deepStrictEqual(failure(exit), new VisionError({ message: "too dark" }))
-      const [span] = spans
-      assert.deepStrictEqual(span?.status, { code: "error", message: "too dark" })
-      assert.strictEqual(span?.attributes["error.type"], "VisionError")
-      assert.deepStrictEqual(
-        span?.events.map(({ attributes, name }) => [
-          name,
-          attributes["exception.type"],
-          attributes["exception.message"]
-        ]),
-        [["exception", "VisionError", "too dark"]]
+      const { exit, trace } = yield* Testing.record(analyzer())
+      assert.deepStrictEqual(Exit.findErrorOption(exit), Option.some(new VisionError({ message: "too dark" })))
+      expectTrace(trace).toMatchTree(
+        handoff("analyzer", {
+          status: { error: "too dark" },
+          attributes: { "error.type": "VisionError" },
+          events: [
+            {
+              name: "exception",
+              attributes: { "exception.type": "VisionError", "exception.message": "too dark" }
+            }
+          ]
+        })
+      )
+      // The kit leaves frames out, as they differ from machine to machine.
+      const [span] = yield* Effect.exit(analyzer()).pipe(
+        Effect.andThen(Effect.flatMap(Memory.Spans, ({ all }) => all)),
+        Effect.provide(Tracing.layerInMemory)
       )
       assert.match(String(span?.events[0]?.attributes["exception.stacktrace"]), /Agent\.test\.ts/)
     })
@@ -175,12 +191,9 @@ describe("Agent.make", () => {
   it.effect("ends unset, not failed, when it is interrupted", () =>
     Effect.gen(function* () {
       const sleeper = Agent.make("sleeper", { run: () => Effect.never })
-      const fiber = yield* Effect.forkChild(recorded(Effect.timeoutOption(sleeper(), "1 seconds")))
-      yield* TestClock.adjust("1 seconds")
-      const { spans } = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(
-        spans.map(({ attributes, events, status }) => [status.code, attributes["handspan.interrupted"], events]),
-        [["unset", true, []]]
+      const { trace } = yield* Testing.record(Effect.timeoutOption(sleeper(), "1 seconds"), { advance: "1 seconds" })
+      expectTrace(trace).toMatchTree(
+        handoff("sleeper", { status: "unset", attributes: { "handspan.interrupted": true }, events: [] })
       )
     })
   )
@@ -188,11 +201,10 @@ describe("Agent.make", () => {
   it.effect("ends OK with a reason when it stops early on purpose", () =>
     Effect.gen(function* () {
       const fetcher = Agent.make("fetcher", { run: () => Effect.fail(new SpanEnd.Terminated({ reason: "no photos" })) })
-      const { exit, spans } = yield* recorded(fetcher())
-      assert.deepStrictEqual(failure(exit), new SpanEnd.Terminated({ reason: "no photos" }))
-      assert.deepStrictEqual(
-        spans.map(({ attributes, status }) => [status.code, attributes["termination.reason"]]),
-        [["ok", "no photos"]]
+      const { exit, trace } = yield* Testing.record(fetcher())
+      assert.deepStrictEqual(Exit.findErrorOption(exit), Option.some(new SpanEnd.Terminated({ reason: "no photos" })))
+      expectTrace(trace).toMatchTree(
+        handoff("fetcher", { status: "ok", attributes: { "termination.reason": "no photos" } })
       )
     })
   )
@@ -200,10 +212,11 @@ describe("Agent.make", () => {
   it.effect("says which agent it was, where run gives no Effect", () =>
     Effect.gen(function* () {
       const agent = Agent.make("planner", { run: (): Effect.Effect<number> => Promise.resolve(1) as never })
-      const { spans } = yield* recorded(agent())
-      assert.deepStrictEqual(
-        spans.map(({ status }) => status),
-        [{ code: "error", message: 'Cannot run agent "planner": run must give an Effect, and gave object' }]
+      const { trace } = yield* Testing.record(agent())
+      expectTrace(trace).toMatchTree(
+        handoff("planner", {
+          status: { error: 'Cannot run agent "planner": run must give an Effect, and gave object' }
+        })
       )
     })
   )
@@ -226,19 +239,27 @@ describe("Agent.retryTransient", () => {
     })
   }
 
+  const attempt = (number: number) => ({
+    name: "handoff.attempt",
+    attributes: { "handspan.attempt.number": number }
+  })
+  const exception = { name: "exception", attributes: { "handspan.attempt.number": Tree.absent } }
+
+  /** Expects a handoff that says how many attempts began. */
+  const attempted = (agent: string, attempts: number, details?: Testing.Tree.Expectations) =>
+    handoff(agent, { ...details, attributes: { "handspan.handoff.attempts": attempts } })
+
   it.effect("makes all attempts inside of one span, each visible with number, wait and error", () =>
     Effect.gen(function* () {
       const retry = Agent.retryTransient({ maxAttempts: 4, minWait: "4 seconds", maxWait: "10 seconds" })
-      const fiber = yield* Effect.forkChild(recorded(flaky(3, retry)()))
-      yield* TestClock.adjust("1 minutes")
-      const { exit, spans } = yield* Fiber.join(fiber)
+      const { exit, trace } = yield* Testing.record(flaky(3, retry)(), { advance: "1 minutes" })
       assert.deepStrictEqual(exit, Exit.succeed(4))
-      assert.strictEqual(spans.length, 1)
-      assert.strictEqual(spans[0]?.attributes["handspan.handoff.attempts"], 4)
-      assert.strictEqual(spans[0]?.status.code, "ok")
+      expectTrace(trace)
+        .toMatchTree(handoff("flaky", { status: "ok" }))
+        .toHaveAttempts("flaky", 4)
       const error = (n: number) => ({ "error.type": "VisionError", "error.message": `busy ${n}` })
       assert.deepStrictEqual(
-        spans[0]?.events.map(({ attributes, name, timeUnixNano }) => ({ name, timeUnixNano, attributes })),
+        trace.spans[0]?.events.map(({ attributes, name, timeUnixNano }) => ({ name, timeUnixNano, attributes })),
         [
           {
             name: "handoff.attempt",
@@ -268,20 +289,11 @@ describe("Agent.retryTransient", () => {
   it.effect("gives up after maxAttempts with the last error", () =>
     Effect.gen(function* () {
       const retry = Agent.retryTransient({ maxAttempts: 3, minWait: "1 seconds", maxWait: "1 seconds" })
-      const fiber = yield* Effect.forkChild(recorded(flaky(9, retry)()))
-      yield* TestClock.adjust("1 minutes")
-      const { exit, spans } = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(failure(exit), new VisionError({ message: "busy 3" }))
-      assert.strictEqual(spans[0]?.attributes["handspan.handoff.attempts"], 3)
-      assert.deepStrictEqual(
-        spans[0]?.events.map(({ attributes, name }) => [name, attributes["handspan.attempt.number"]]),
-        [
-          ["handoff.attempt", 1],
-          ["handoff.attempt", 2],
-          ["handoff.attempt", 3],
-          ["exception", undefined]
-        ]
-      )
+      const { exit, trace } = yield* Testing.record(flaky(9, retry)(), { advance: "1 minutes" })
+      assert.deepStrictEqual(Exit.findErrorOption(exit), Option.some(new VisionError({ message: "busy 3" })))
+      expectTrace(trace)
+        .toMatchTree(handoff("flaky", { status: "error", events: [attempt(1), attempt(2), attempt(3), exception] }))
+        .toHaveAttempts("flaky", 3)
     })
   )
 
@@ -293,18 +305,18 @@ describe("Agent.retryTransient", () => {
         maxWait: "1 seconds",
         while: (error) => error.message !== "busy 1"
       })
-      const refused = yield* recorded(flaky(9, retry)())
-      assert.strictEqual(refused.spans[0]?.attributes["handspan.handoff.attempts"], 1)
+      const refused = yield* Testing.record(flaky(9, retry)())
+      expectTrace(refused.trace).toMatchTree(attempted("flaky", 1, { status: "error" }))
 
       const always = Agent.retryTransient({ maxAttempts: 3, minWait: "1 seconds", maxWait: "1 seconds" })
       const dying = Agent.make("dying", { retry: always, run: () => Effect.die("bug") })
-      assert.strictEqual((yield* recorded(dying())).spans[0]?.attributes["handspan.handoff.attempts"], 1)
+      expectTrace((yield* Testing.record(dying())).trace).toMatchTree(attempted("dying", 1, { status: "error" }))
 
       const stopping = Agent.make("stopping", {
         retry: always,
         run: () => Effect.fail(new SpanEnd.Terminated({ reason: "done" }))
       })
-      assert.strictEqual((yield* recorded(stopping())).spans[0]?.attributes["handspan.handoff.attempts"], 1)
+      expectTrace((yield* Testing.record(stopping())).trace).toMatchTree(attempted("stopping", 1, { status: "ok" }))
     })
   )
 
@@ -315,29 +327,17 @@ describe("Agent.retryTransient", () => {
         retry: Agent.retryTransient({ maxAttempts: 3, minWait: "1 seconds", maxWait: "1 seconds" }),
         run: () => Effect.void
       })
-      const { spans } = yield* recorded(strict("one" as never))
-      assert.strictEqual(spans[0]?.attributes["handspan.handoff.attempts"], 0)
-      assert.deepStrictEqual(
-        spans[0]?.events.map((event) => event.name),
-        ["exception"]
-      )
+      const { trace } = yield* Testing.record(strict("one" as never))
+      expectTrace(trace).toMatchTree(attempted("strict", 0, { status: "error", events: ["exception"] }))
     })
   )
 
   it.effect("counts the attempts that began: not the one that an interrupted wait was for", () =>
     Effect.gen(function* () {
       const retry = Agent.retryTransient({ maxAttempts: 3, minWait: "4 seconds", maxWait: "4 seconds" })
-      const fiber = yield* Effect.forkChild(recorded(Effect.timeoutOption(flaky(9, retry)(), "1 seconds")))
-      yield* TestClock.adjust("1 seconds")
-      const { spans } = yield* Fiber.join(fiber)
-      assert.deepStrictEqual(
-        spans.map(({ attributes, events, status }) => [
-          status.code,
-          attributes["handspan.handoff.attempts"],
-          events.map((event) => event.attributes["handspan.attempt.number"])
-        ]),
-        [["unset", 1, [1]]]
-      )
+      const given = Effect.timeoutOption(flaky(9, retry)(), "1 seconds")
+      const { trace } = yield* Testing.record(given, { advance: "1 seconds" })
+      expectTrace(trace).toMatchTree(attempted("flaky", 1, { status: "unset", events: [attempt(1)] }))
     })
   )
 
@@ -348,10 +348,8 @@ describe("Agent.retryTransient", () => {
         Effect.gen(function* () {
           let calls = 0
           const agent = Agent.make("agent", { retry, run: () => (++calls === 1 ? Effect.fail("busy") : second()) })
-          const fiber = yield* Effect.forkChild(recorded(agent()))
-          yield* TestClock.adjust("1 seconds")
-          const { spans } = yield* Fiber.join(fiber)
-          return spans[0]?.events
+          const { trace } = yield* Testing.record(agent(), { advance: "1 seconds" })
+          return trace.spans[0]?.events
             .filter((event) => event.name === "handoff.attempt")
             .map(({ attributes }) => [attributes["handspan.attempt.number"], attributes["error.message"]])
         })
@@ -368,13 +366,12 @@ describe("Agent.retryTransient", () => {
   it.effect("counts each run of one handoff by itself", () =>
     Effect.gen(function* () {
       const retry = Agent.retryTransient({ maxAttempts: 3, minWait: 0, maxWait: 0 })
-      const handoff = flaky(1, retry)()
-      const { spans } = yield* recorded(Effect.andThen(handoff, handoff))
-      assert.deepStrictEqual(
-        spans.map((span) => span.attributes["handspan.handoff.attempts"]),
-        [2, 1]
-      )
-    }).pipe(TestClock.withLive)
+      const once = flaky(1, retry)()
+      const { traces } = yield* Testing.record(Effect.andThen(once, once), { clock: "live" })
+      assert.strictEqual(traces.length, 2)
+      expectTrace(traces[0]!).toMatchTree(attempted("flaky", 2))
+      expectTrace(traces[1]!).toMatchTree(attempted("flaky", 1))
+    })
   )
 
   it("refuses bounds that make no sense", () => {

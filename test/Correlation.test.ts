@@ -3,10 +3,20 @@ import { Cause, Console, Effect, Exit, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
 import * as Correlation from "../src/Correlation.ts"
-import type { SpanRecord } from "../src/SpanRecord.ts"
-import { recorded } from "./recorded.ts"
+import * as Memory from "../src/exporter/Memory.ts"
+import * as Testing from "../src/Testing.ts"
+import type * as TraceTree from "../src/TraceTree.ts"
+import * as Tracing from "../src/Tracing.ts"
 
-const ids = { trace_id: "00000000000000000000000000000001", span_id: "0000000000000001" }
+const { Tree, expectTrace } = Testing
+const { handoff, span } = Tree
+
+/** The ids of a span, as a log tells them. */
+const idsOf = (trace: TraceTree.Trace, name: string) => {
+  const [found, ...others] = Testing.spansNamed(trace, name)
+  assert.deepStrictEqual(others, [])
+  return { trace_id: trace.traceId, span_id: found?.spanId }
+}
 
 /** What a logger was given to log, by message. */
 const structured = () => {
@@ -18,16 +28,23 @@ const structured = () => {
   return { logs, logger }
 }
 
-/** The lines that a program wrote to the console. */
-const lines = <A, E, R>(program: Effect.Effect<A, E, R>) =>
+/** What a program gives, and the lines that it wrote to the console. */
+const written = <A, E, R>(program: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
-    const written: Array<string> = []
+    const lines: Array<string> = []
     const console: Console.Console = Object.assign(Object.create(globalThis.console), {
-      log: (line: string) => void written.push(line)
+      log: (line: string) => void lines.push(line)
     })
-    yield* Effect.provideService(program, Console.Console, console)
-    return written
+    const value = yield* Effect.provideService(program, Console.Console, console)
+    return { lines, value }
   })
+
+/** The trace of a program under some logging, and the lines that it wrote to the console. */
+const printed = <A, E>(program: Effect.Effect<A, E>, logging: Layer.Layer<never>) =>
+  Effect.map(written(Effect.provide(Testing.record(program), logging)), ({ lines, value }) => ({
+    lines,
+    trace: value.trace
+  }))
 
 describe("Correlation.layer", () => {
   it.effect("adds trace_id, span_id and agent to every log inside of a span, and nothing outside", () =>
@@ -45,15 +62,17 @@ describe("Correlation.layer", () => {
         yield* Effect.annotateLogs(agent(), "user", "ada")
         yield* Effect.withSpan(Effect.log("no agent"), "plain")
       })
-      yield* recorded(program).pipe(Effect.provide(Layer.provideMerge(Correlation.layer, Logger.layer([logger]))))
-      assert.deepStrictEqual(logs, [
+      const { traces } = yield* Testing.record(program).pipe(
+        Effect.provide(Layer.provideMerge(Correlation.layer, Logger.layer([logger])))
+      )
+      assert.strictEqual(traces.length, 2)
+      expectTrace(traces[0]!).toMatchTree(handoff("planner", [span("step")]))
+      expectTrace(traces[1]!).toMatchTree(span("plain"))
+      assert.deepStrictEqual<unknown>(logs, [
         { message: "before", annotations: {} },
-        { message: "planning", annotations: { user: "ada", ...ids, agent: "planner" } },
-        { message: "deeper", annotations: { user: "ada", ...ids, span_id: "0000000000000002", agent: "planner" } },
-        {
-          message: "no agent",
-          annotations: { trace_id: "00000000000000000000000000000002", span_id: "0000000000000003" }
-        }
+        { message: "planning", annotations: { user: "ada", ...idsOf(traces[0]!, "planner"), agent: "planner" } },
+        { message: "deeper", annotations: { user: "ada", ...idsOf(traces[0]!, "step"), agent: "planner" } },
+        { message: "no agent", annotations: idsOf(traces[1]!, "plain") }
       ])
     })
   )
@@ -61,29 +80,39 @@ describe("Correlation.layer", () => {
   it.effect("keeps logs as events of spans, without ids they do not need", () =>
     Effect.gen(function* () {
       const program = Effect.withSpan(Effect.annotateLogs(Effect.log("hello"), "n", 1), "span")
-      const { spans } = yield* recorded(program).pipe(Effect.provide(Correlation.layer))
-      assert.deepStrictEqual(
-        spans[0]?.events.map(({ attributes, name }) => [name, Object.keys(attributes)]),
-        [["hello", ["n", "effect.fiberId", "effect.logLevel"]]]
+      const { trace } = yield* Testing.record(program).pipe(Effect.provide(Correlation.layer))
+      expectTrace(trace).toMatchTree(
+        span("span", { events: [{ name: "hello", attributes: Tree.only({ n: 1, "effect.logLevel": "INFO" }) }] })
       )
+      // The kit leaves the fiber's number out, as it is another each time.
+      const [recorded] = yield* Effect.andThen(
+        program,
+        Effect.flatMap(Memory.Spans, ({ all }) => all)
+      ).pipe(Effect.provide(Tracing.layerInMemory))
+      assert.deepStrictEqual(Object.keys(recorded?.events[0]?.attributes ?? {}), [
+        "n",
+        "effect.fiberId",
+        "effect.logLevel"
+      ])
     })
   )
 
   it.effect("writes no field of an error that is logged on the span", () =>
     Effect.gen(function* () {
       const cause = Cause.fail({ _tag: "Denied", password: "hunter2" })
-      const { spans } = yield* recorded(
+      const { trace } = yield* Testing.record(
         Effect.withSpan(Effect.logError("login failed", { try: 2 }, cause), "span")
       ).pipe(Effect.provide(Correlation.layer))
-      assert.deepStrictEqual(
-        spans[0]?.events.map(({ attributes, name }) => [
-          name,
-          attributes["effect.cause"],
-          attributes["effect.logLevel"]
-        ]),
-        [['login failed {"try":2}', "error Denied", "ERROR"]]
+      expectTrace(trace).toMatchTree(
+        span("span", {
+          events: [
+            {
+              name: 'login failed {"try":2}',
+              attributes: Tree.only({ "effect.cause": "error Denied", "effect.logLevel": "ERROR" })
+            }
+          ]
+        })
       )
-      assert.notInclude(JSON.stringify(spans[0]?.events.map((event) => event.attributes)), "hunter2")
     })
   )
 
@@ -96,12 +125,11 @@ describe("Correlation.layer", () => {
       }
       const error = Object.assign(new TypeError("refused"), { apiKey: "sk-secret" })
       const program = Effect.andThen(Effect.log("user", hostile), Effect.logError("failed", error))
-      const { exit, spans } = yield* recorded(Effect.withSpan(program, "span")).pipe(Effect.provide(Correlation.layer))
-      assert.isTrue(Exit.isSuccess(exit))
-      assert.deepStrictEqual(
-        spans[0]?.events.map(({ name }) => name),
-        ["user !UNENCODABLE", "failed TypeError: refused"]
+      const { exit, trace } = yield* Testing.record(Effect.withSpan(program, "span")).pipe(
+        Effect.provide(Correlation.layer)
       )
+      assert.isTrue(Exit.isSuccess(exit))
+      expectTrace(trace).toMatchTree(span("span", { events: ["user !UNENCODABLE", "failed TypeError: refused"] }))
     })
   )
 
@@ -109,7 +137,7 @@ describe("Correlation.layer", () => {
     Effect.gen(function* () {
       const { logger, logs } = structured()
       const agent = Agent.make("planner", { run: () => Effect.withSpan(Effect.log("planning"), "step") })
-      yield* recorded(Effect.withSpan(agent(), "root", { sampled: false })).pipe(
+      yield* Testing.record(Effect.withSpan(agent(), "root", { sampled: false })).pipe(
         Effect.provide(Layer.provideMerge(Correlation.layer, Logger.layer([logger])))
       )
       assert.strictEqual(logs[0]?.annotations["agent"], "planner")
@@ -133,20 +161,19 @@ describe("Correlation.layerJson", () => {
       yield* TestClock.setTime(Date.UTC(2025, 0, 15, 10, 30, 45, 123))
       const agent = Agent.make("vision", { run: () => Effect.log("Processing image") })
       const program = Effect.andThen(Effect.log("starting\nup", { photos: 3 }), agent())
-      const written = yield* lines(
-        recorded(program).pipe(
-          Effect.provide(Correlation.layerJson({ service: "erni-foto-agency", environment: "production" }))
-        )
+      const { lines, trace } = yield* printed(
+        program,
+        Correlation.layerJson({ service: "erni-foto-agency", environment: "production" })
       )
       const shared = { service: "erni-foto-agency", environment: "production", timestamp: "2025-01-15T10:30:45.123Z" }
-      assert.deepStrictEqual(
-        written.map((line) => JSON.parse(line)),
+      assert.deepStrictEqual<unknown>(
+        lines.map((line) => JSON.parse(line)),
         [
           { event: 'starting\nup {"photos":3}', ...shared },
-          { event: "Processing image", ...ids, ...shared }
+          { event: "Processing image", ...idsOf(trace, "vision"), ...shared }
         ]
       )
-      assert.isTrue(written.every((line) => !line.includes("\n")))
+      assert.isTrue(lines.every((line) => !line.includes("\n")))
     })
   )
 
@@ -165,21 +192,15 @@ describe("Correlation.layerJson", () => {
         )
       ]) {
         logs.length = 0
-        let spans: ReadonlyArray<SpanRecord> = []
         const program = Effect.withSpan(Effect.log("hello"), "span")
-        const written = yield* lines(
-          Effect.map(recorded(program), (done) => {
-            spans = done.spans
-          }).pipe(Effect.provide(Layer.provideMerge(json, below)))
-        )
+        const { lines, trace } = yield* printed(program, Layer.provideMerge(json, below))
         assert.deepStrictEqual(
-          written.map((line) => [JSON.parse(line).event, JSON.parse(line).service]),
+          lines.map((line) => [JSON.parse(line).event, JSON.parse(line).service]),
           [["hello", "s"]]
         )
-        assert.deepStrictEqual(logs, [{ message: "hello", annotations: ids }])
-        assert.deepStrictEqual(
-          spans[0]?.events.map((event) => [event.name, Object.keys(event.attributes)]),
-          [["hello", ["effect.fiberId", "effect.logLevel"]]]
+        assert.deepStrictEqual<unknown>(logs, [{ message: "hello", annotations: idsOf(trace, "span") }])
+        expectTrace(trace).toMatchTree(
+          span("span", { events: [{ name: "hello", attributes: Tree.only({ "effect.logLevel": "INFO" }) }] })
         )
       }
     })
@@ -188,9 +209,10 @@ describe("Correlation.layerJson", () => {
   it.effect("escapes what a terminal could obey, so that the line is still the same JSON", () =>
     Effect.gen(function* () {
       const hostile = "\u009b2J\u202eevil\u2066\u007f\u001b[31m"
-      const [line = ""] = yield* lines(
+      const { lines } = yield* written(
         Effect.log(hostile).pipe(Effect.provide(Correlation.layerJson({ service: "s", environment: "e" })))
       )
+      const [line = ""] = lines
       assert.notMatch(line, /[\p{Cc}\p{Cf}]/u)
       assert.strictEqual(JSON.parse(line).event, hostile)
     })
@@ -198,11 +220,12 @@ describe("Correlation.layerJson", () => {
 
   it.effect("tells the cause of a log with its event", () =>
     Effect.gen(function* () {
-      const [line] = yield* lines(
+      const { lines } = yield* written(
         Effect.logError("failed", Cause.fail("no light")).pipe(
           Effect.provide(Correlation.layerJson({ service: "s", environment: "e" }))
         )
       )
+      const [line] = lines
       assert.strictEqual(JSON.parse(line ?? "").event, "failed\nno light")
     })
   )

@@ -3,54 +3,63 @@ import { Effect, Exit, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
 import * as Instrument from "../src/Instrument.ts"
+import * as Testing from "../src/Testing.ts"
 import * as TraceContext from "../src/TraceContext.ts"
-import { outline, recorded, spanNamed } from "./recorded.ts"
+
+const { Tree, expectTrace } = Testing
+const { handoff, span } = Tree
+
+/** Expects a span that ended well, not only without an error. */
+const ok = (...children: ReadonlyArray<Testing.Tree.Expected>) => ({ status: "ok", children }) as const
 
 /** Runs plain code with an Instrument, under a span named root. */
-const instrumented = <A>(f: (instrument: Instrument.Instrument) => A | Promise<A>) =>
-  recorded(
+const instrumented = <A>(f: (instrument: Instrument.Instrument) => A | Promise<A>, options?: Testing.Options) =>
+  Testing.record(
     Effect.gen(function* () {
       const instrument = yield* Instrument.make
       return yield* Effect.promise(async () => f(instrument))
-    }).pipe(Effect.withSpan("root"))
+    }).pipe(Effect.withSpan("root")),
+    options
   )
+
+/** Lets time pass, so that spans which start one after the other outside of fibers can be told apart by it. */
+const tick = () => new Promise((resolve) => setTimeout(resolve, 1))
 
 describe("Instrument.traceSpan", () => {
   it.effect("wraps a sync function: plain value, this, name, arity, arguments", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* instrumented(({ traceSpan }) => {
+      const { exit, trace } = yield* instrumented(({ traceSpan }) => {
         const scale = traceSpan("scale", (n: number) => ({ n }))(function scale(this: { by: number }, n: number) {
           return this.by * n
         })
         return [scale.call({ by: 3 }, 5), scale.name, scale.length]
       })
       assert.deepStrictEqual(exit, Exit.succeed([15, "scale", 1]))
-      assert.strictEqual(outline(spans), "\nroot ok\n  scale ok\n")
-      assert.deepStrictEqual(spanNamed(spans, "scale").attributes, { n: 5 })
+      expectTrace(trace).toMatchTree(span("root", ok(span("scale", { ...ok(), attributes: Tree.only({ n: 5 }) }))))
     })
   )
 
   it.effect("wraps an async function and nests what it calls, across awaits and timers", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* instrumented(({ startSpan, traceSpan }) => {
+      const calls = ({ startSpan, traceSpan }: Instrument.Instrument) => {
         const inner = traceSpan("inner", { component: "test" })(async (n: number) => {
-          await new Promise((resolve) => setTimeout(resolve, 1))
+          await tick()
           return n + 1
         })
         const outer = traceSpan("outer")(async (n: number) => {
           await Promise.resolve()
           const one = await inner(n)
           const span = startSpan("by hand")
+          await tick()
           span.end()
           return inner(one)
         })
         return Promise.all([outer(1), outer(10)])
-      })
+      }
+      const { exit, trace } = yield* instrumented(calls, { clock: "live" })
       assert.deepStrictEqual(exit, Exit.succeed([3, 12]))
-      assert.strictEqual(
-        outline(spans),
-        "\nroot ok\n  outer ok\n    inner ok\n    by hand ok\n    inner ok\n  outer ok\n    inner ok\n    by hand ok\n    inner ok\n"
-      )
+      const outer = span("outer", ok(span("inner", ok()), span("by hand", ok()), span("inner", ok())))
+      expectTrace(trace).toMatchTree(span("root", ok(outer, outer)))
     })
   )
 
@@ -63,23 +72,17 @@ describe("Instrument.traceSpan", () => {
         const answer = traceSpan("answer")(Effect.succeed(42))
         return [yield* four, yield* four, yield* answer]
       })
-      const { exit, spans } = yield* recorded(program)
+      const { exit, trace } = yield* Testing.record(Effect.withSpan(program, "root"))
       assert.deepStrictEqual(exit, Exit.succeed([4, 4, 42]))
-      assert.deepStrictEqual(
-        spans.map(({ attributes, name }) => [name, attributes]),
-        [
-          ["double", { n: 2 }],
-          ["double", { n: 2 }],
-          ["answer", {}]
-        ]
-      )
+      const double = span("double", { attributes: Tree.only({ n: 2 }) })
+      expectTrace(trace).toMatchTree(span("root", [double, double, span("answer", { attributes: Tree.only({}) })]))
     })
   )
 
   it.effect("records what is thrown or rejected, and lets it pass unchanged", () =>
     Effect.gen(function* () {
       const error = new TypeError("bad photo")
-      const { exit, spans } = yield* instrumented(async ({ traceSpan }) => {
+      const { exit, trace } = yield* instrumented(async ({ traceSpan }) => {
         const throwing = traceSpan("throwing")((): never => {
           throw error
         })
@@ -93,33 +96,31 @@ describe("Instrument.traceSpan", () => {
         return [thrown === error, (await rejecting().catch((caught: unknown) => caught)) === error]
       })
       assert.deepStrictEqual(exit, Exit.succeed([true, true]))
-      for (const name of ["throwing", "rejecting"]) {
-        const span = spanNamed(spans, name)
-        assert.deepStrictEqual(span.status, { code: "error", message: "bad photo" })
-        assert.deepStrictEqual(
-          [span.attributes["error.type"], span.events[0]?.attributes["exception.type"]],
-          ["TypeError", "TypeError"]
-        )
+      const failed = {
+        status: { error: "bad photo" },
+        attributes: { "error.type": "TypeError" },
+        events: [{ name: "exception", attributes: { "exception.type": "TypeError" } }]
       }
+      expectTrace(trace).toMatchTree(span("root", [span("throwing", failed), span("rejecting", failed)]))
     })
   )
 
   it.effect("survives attributes that cannot be made", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* instrumented(({ traceSpan }) => {
+      const { exit, trace } = yield* instrumented(({ traceSpan }) => {
         const read = traceSpan("read", (photo: { readonly size: { readonly width: number } }) => ({
           width: photo.size.width
         }))((_: unknown) => "read")
         return read(undefined)
       })
       assert.deepStrictEqual(exit, Exit.succeed("read"))
-      assert.deepStrictEqual(spanNamed(spans, "read").attributes, {})
+      expectTrace(trace).toMatchTree(span("root", [span("read", { attributes: Tree.only({}) })]))
     })
   )
 
   it.effect("ends the span of a call that a child opened, where the call then gives an Effect", () =>
     Effect.gen(function* () {
-      const { spans } = yield* recorded(
+      const { traces } = yield* Testing.record(
         Effect.gen(function* () {
           const { startSpan, traceSpan } = yield* Instrument.make
           const load = traceSpan("load")(() => {
@@ -129,7 +130,9 @@ describe("Instrument.traceSpan", () => {
           yield* load()
         })
       )
-      assert.strictEqual(outline(spans), "\nload ok\n  prepare ok\nload ok\n")
+      assert.strictEqual(traces.length, 2)
+      expectTrace(traces[0]!).toMatchTree(span("load", ok(span("prepare", ok()))))
+      expectTrace(traces[1]!).toMatchTree(span("load", ok()))
     })
   )
 
@@ -141,7 +144,7 @@ describe("Instrument.traceSpan", () => {
             traceSpan("fetch")(() => 1)()
           })
       })
-      const { spans } = yield* recorded(
+      const { traces } = yield* Testing.record(
         Effect.gen(function* () {
           const { traceSpan } = yield* Instrument.make
           const context = yield* Effect.context<never>()
@@ -149,15 +152,17 @@ describe("Instrument.traceSpan", () => {
           yield* Effect.promise(handler)
         })
       )
-      assert.strictEqual(spanNamed(spans, "fetch").parentSpanId, spanNamed(spans, "agent_handoff.inner").spanId)
+      assert.strictEqual(traces.length, 2)
+      expectTrace(traces[0]!).toMatchTree(handoff("inner", [span("fetch")]))
+      expectTrace(traces[1]!).toMatchTree(span("handler"))
     })
   )
 
   it.effect("puts the annotations of the region on its spans", () =>
     Effect.gen(function* () {
       const program = Effect.map(Instrument.make, ({ traceSpan }) => traceSpan("work")(() => 1)())
-      const { spans } = yield* recorded(Effect.annotateSpans(program, "handspan.loop.iteration", 2))
-      assert.deepStrictEqual(spans[0]?.attributes, { "handspan.loop.iteration": 2 })
+      const { trace } = yield* Testing.record(Effect.annotateSpans(program, "handspan.loop.iteration", 2))
+      expectTrace(trace).toMatchTree(span("work", { attributes: Tree.only({ "handspan.loop.iteration": 2 }) }))
     })
   )
 
@@ -183,8 +188,8 @@ describe("Instrument.traceSpan", () => {
             return yield* Effect.promise(traceSpan("download")(async () => "photo"))
           })
       })
-      const { spans } = yield* recorded(agent())
-      assert.strictEqual(outline(spans), "\nagent_handoff.fetcher ok\n  download ok\n")
+      const { trace } = yield* Testing.record(agent())
+      expectTrace(trace).toMatchTree(handoff("fetcher", ok(span("download", ok()))))
     })
   )
 
@@ -194,7 +199,7 @@ describe("Instrument.traceSpan", () => {
         const { traceSpan } = yield* Instrument.make
         return traceSpan("f")(() => 1)()
       }).pipe(Effect.withSpan("root", { sampled: false }))
-      assert.deepStrictEqual((yield* recorded(program)).spans, [])
+      assert.deepStrictEqual((yield* Testing.record(program)).traces, [])
     })
   )
 })
@@ -203,7 +208,7 @@ describe("Instrument.startSpan", () => {
   it.effect("measures, takes attributes and events, and ends once", () =>
     Effect.gen(function* () {
       const durations: Array<number> = []
-      const { spans } = yield* recorded(
+      const { traces } = yield* Testing.record(
         Effect.gen(function* () {
           const { startSpan } = yield* Instrument.make
           const span = startSpan("work", { component: "bot" })
@@ -220,14 +225,16 @@ describe("Instrument.startSpan", () => {
         })
       )
       assert.deepStrictEqual(durations, [20, 25])
-      const work = spanNamed(spans, "work")
-      assert.deepStrictEqual(work.attributes, { component: "bot", thread_id: "t-1" })
-      assert.deepStrictEqual(
-        work.events.map(({ attributes, name, timeUnixNano }) => [name, timeUnixNano, attributes]),
-        [["halfway", 20_000_000n, { done: 1 }]]
+      assert.strictEqual(traces.length, 2)
+      expectTrace(traces[0]!).toMatchTree(
+        span("work", {
+          ...ok(),
+          attributes: Tree.only({ component: "bot", thread_id: "t-1" }),
+          events: [{ name: "halfway", attributes: Tree.only({ done: 1 }) }]
+        })
       )
-      assert.deepStrictEqual(work.status, { code: "ok" })
-      assert.deepStrictEqual(spanNamed(spans, "broken").status, { code: "error", message: "boom" })
+      assert.strictEqual(traces[0]?.spans[0]?.events[0]?.timeUnixNano, 20_000_000n)
+      expectTrace(traces[1]!).toMatchTree(span("broken", { status: { error: "boom" } }))
     })
   )
 })
@@ -236,7 +243,7 @@ describe("Instrument.startSpan, where tracing is off", () => {
   it.effect("records nothing", () =>
     Effect.gen(function* () {
       const program = Effect.map(Instrument.make, ({ startSpan }) => startSpan("work").end())
-      assert.deepStrictEqual((yield* recorded(Effect.withTracerEnabled(program, false))).spans, [])
+      assert.deepStrictEqual((yield* Testing.record(Effect.withTracerEnabled(program, false))).traces, [])
     })
   )
 
@@ -248,20 +255,15 @@ describe("Instrument.startSpan, where tracing is off", () => {
           throw new Error("no")
         }
       }
-      const { spans } = yield* recorded(
+      const { trace } = yield* Testing.record(
         Effect.map(Instrument.make, ({ startSpan }) => {
           const span = startSpan("work", hostile)
           span.addEvent("event", hostile)
           span.end()
         })
       )
-      assert.deepStrictEqual(
-        [spans[0]?.attributes, spans[0]?.events[0]?.attributes],
-        [
-          { good: 1, boom: "!UNENCODABLE" },
-          { good: 1, boom: "!UNENCODABLE" }
-        ]
-      )
+      const attributes = Tree.only({ good: 1, boom: "!UNENCODABLE" })
+      expectTrace(trace).toMatchTree(span("work", { attributes, events: [{ name: "event", attributes }] }))
     })
   )
 })
@@ -270,12 +272,12 @@ describe("Instrument.withScope", () => {
   it.effect("names the component of the spans inside", () =>
     Effect.gen(function* () {
       const inner = Effect.withSpan(Effect.void, "look").pipe(Instrument.withScope("agency/vision", "2.0.0"))
-      const { spans } = yield* recorded(Effect.withSpan(inner, "root"))
+      const { trace } = yield* Testing.record(Effect.withSpan(inner, "root"))
       assert.deepStrictEqual(
-        spans.map(({ name, scope }) => [name, scope]),
+        trace.spans.map(({ name, scope }) => [name, scope]),
         [
-          ["look", { name: "agency/vision", version: "2.0.0" }],
-          ["root", { name: "handspan", version: "" }]
+          ["root", { name: "handspan", version: "" }],
+          ["look", { name: "agency/vision", version: "2.0.0" }]
         ]
       )
     })
@@ -293,11 +295,8 @@ describe("Instrument.addEvent", () => {
         traceState: ""
       })
       yield* Effect.withParentSpan(Instrument.addEvent("nowhere"), remote)
-      const { spans } = yield* recorded(Effect.withSpan(Instrument.addEvent("here", { a: 1 }), "span"))
-      assert.deepStrictEqual(
-        spans[0]?.events.map(({ attributes, name }) => [name, attributes]),
-        [["here", { a: 1 }]]
-      )
+      const { trace } = yield* Testing.record(Effect.withSpan(Instrument.addEvent("here", { a: 1 }), "span"))
+      expectTrace(trace).toMatchTree(span("span", { events: [{ name: "here", attributes: Tree.only({ a: 1 }) }] }))
     }).pipe(Effect.provide(Layer.empty))
   )
 })

@@ -1,10 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schema, Stream } from "effect"
-import { TestClock } from "effect/testing"
+import { Effect, Exit, Option, Schema, Stream } from "effect"
 import * as Agent from "../src/Agent.ts"
+import * as Memory from "../src/exporter/Memory.ts"
 import * as SpanEnd from "../src/SpanEnd.ts"
 import * as Pipeline from "../src/Pipeline.ts"
-import { failure, linkedNames, outline, recorded, spanNamed } from "./recorded.ts"
+import * as Testing from "../src/Testing.ts"
+import * as TraceTree from "../src/TraceTree.ts"
+import * as Tracing from "../src/Tracing.ts"
+
+const { Tree, expectTrace } = Testing
+const { handoff, pipeline, span } = Tree
 
 class Dark extends Schema.TaggedError<Dark>()("Dark", { photo: Schema.Number }) {}
 
@@ -13,13 +18,11 @@ const increment = Agent.make("increment", { run: (n: number) => Effect.succeed(n
 const sum = Agent.make("sum", { run: (all: ReadonlyArray<number>) => Effect.succeed(all.reduce((a, b) => a + b, 0)) })
 const slow = Agent.make("slow", { run: (n: number) => Effect.as(Effect.sleep("1 seconds"), n) })
 
-/** Runs a program to its end on the test clock. */
-const finished = <A, E, R>(program: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(recorded(program))
-    yield* TestClock.adjust("10 minutes")
-    return yield* Fiber.join(fiber)
-  })
+/** Records a program whose agents take their time. */
+const finished = <A, E, R>(program: Effect.Effect<A, E, R>) => Testing.record(program, { advance: "10 minutes" })
+
+/** Expects a span that ended well, not only without an error. */
+const ok = (...children: ReadonlyArray<Testing.Tree.Expected>) => ({ status: "ok", children }) as const
 
 describe("Pipeline.make", () => {
   it.effect("records one span over all its handoffs, with name, mode and events", () =>
@@ -30,26 +33,24 @@ describe("Pipeline.make", () => {
           return yield* increment(doubled)
         })
       )
-      const { exit, spans } = yield* recorded(report(20))
+      const { exit, trace } = yield* Testing.record(report(20))
       assert.deepStrictEqual(exit, Exit.succeed(41))
-      assert.strictEqual(
-        outline(spans),
-        "\npipeline.report ok\n  agent_handoff.double ok\n  agent_handoff.increment ok\n"
-      )
-      const span = spanNamed(spans, "pipeline.report")
-      assert.deepStrictEqual(span.attributes, {
-        "gen_ai.operation.name": "invoke_workflow",
-        "gen_ai.workflow.name": "report",
-        "pipeline.mode": "sequential"
-      })
-      assert.deepStrictEqual(
-        span.events.map(({ attributes, name }) => [name, attributes]),
-        [
-          ["pipeline.started", {}],
-          ["pipeline.completed", { "pipeline.outcome": "completed" }]
-        ]
-      )
-      assert.strictEqual(spanNamed(spans, "agent_handoff.double").attributes["handspan.handoff.from"], "report")
+      expectTrace(trace)
+        .toMatchTree(
+          pipeline("report", {
+            ...ok(handoff("double", ok()), handoff("increment", ok())),
+            attributes: Tree.only({
+              "gen_ai.operation.name": "invoke_workflow",
+              "gen_ai.workflow.name": "report",
+              "pipeline.mode": "sequential"
+            }),
+            events: [
+              { name: "pipeline.started", attributes: Tree.only({}) },
+              { name: "pipeline.completed", attributes: Tree.only({ "pipeline.outcome": "completed" }) }
+            ]
+          })
+        )
+        .toHaveHandoff("report", "double")
     })
   )
 
@@ -85,51 +86,46 @@ describe("Pipeline.make", () => {
 
   it.effect("tells on its span how it ended: failed, interrupted or terminated", () =>
     Effect.gen(function* () {
-      const outcome = (program: Effect.Effect<unknown, unknown>) =>
-        Effect.map(finished(program), ({ exit, spans }) => {
-          const span = spanNamed(spans, "pipeline.p")
-          return {
-            error: failure(exit),
-            status: span.status.code,
-            reason: span.attributes["termination.reason"],
-            outcome: span.events.find((event) => event.name === "pipeline.completed")?.attributes["pipeline.outcome"]
-          }
+      const ended = (outcome: string, details: Testing.Tree.Expectations) =>
+        pipeline("p", {
+          ...details,
+          attributes: { "termination.reason": Tree.absent, ...details.attributes },
+          events: Tree.contains({ name: "pipeline.completed", attributes: { "pipeline.outcome": outcome } })
         })
-      assert.deepStrictEqual(yield* outcome(Pipeline.make("p", () => new Dark({ photo: 1 }))()), {
-        error: new Dark({ photo: 1 }),
-        status: "error",
-        reason: undefined,
-        outcome: "failed"
-      })
-      assert.deepStrictEqual(yield* outcome(Effect.timeoutOption(Pipeline.make("p", () => slow(1))(), "10 millis")), {
-        error: undefined,
-        status: "unset",
-        reason: undefined,
-        outcome: "interrupted"
-      })
-      assert.deepStrictEqual(yield* outcome(Pipeline.make("p", () => Pipeline.terminate("no photos"))()), {
-        error: new SpanEnd.Terminated({ reason: "no photos" }),
-        status: "ok",
-        reason: "no photos",
-        outcome: "terminated"
-      })
+
+      const failed = yield* finished(Pipeline.make("p", () => new Dark({ photo: 1 }))())
+      assert.deepStrictEqual(Exit.findErrorOption(failed.exit), Option.some(new Dark({ photo: 1 })))
+      expectTrace(failed.trace).toMatchTree(ended("failed", { status: "error" }))
+
+      const late = yield* finished(Effect.timeoutOption(Pipeline.make("p", () => slow(1))(), "10 millis"))
+      assert.deepStrictEqual(late.exit, Exit.succeed(Option.none()))
+      expectTrace(late.trace).toMatchTree(ended("interrupted", { status: "unset", children: [handoff("slow")] }))
+
+      const stopped = yield* finished(Pipeline.make("p", () => Pipeline.terminate("no photos"))())
+      assert.deepStrictEqual(
+        Exit.findErrorOption(stopped.exit),
+        Option.some(new SpanEnd.Terminated({ reason: "no photos" }))
+      )
+      expectTrace(stopped.trace).toMatchTree(
+        ended("terminated", { status: "ok", attributes: { "termination.reason": "no photos" } })
+      )
     })
   )
 
   it.effect("keeps plain spans OK that an early stop passes through", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", () => Effect.withSpan(Pipeline.terminate("done"), "step"))
-      const { spans } = yield* recorded(pipeline())
-      assert.strictEqual(outline(spans), "\npipeline.p ok\n  step ok\n")
+      const stopping = Pipeline.make("p", () => Effect.withSpan(Pipeline.terminate("done"), "step"))
+      const { trace } = yield* Testing.record(stopping())
+      expectTrace(trace).toMatchTree(pipeline("p", ok(span("step", ok()))))
     })
   )
 
   it.effect("stays OK when one of its parallel branches stops it early", () =>
     Effect.gen(function* () {
       const guard = Agent.make("guard", { run: (_: number) => Pipeline.terminate("over budget") })
-      const { exit, spans } = yield* finished(Pipeline.make("p", Pipeline.parallel({ slow, guard }))(1))
-      assert.deepStrictEqual(failure(exit), new SpanEnd.Terminated({ reason: "over budget" }))
-      assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.slow unset\n  agent_handoff.guard ok\n")
+      const { exit, trace } = yield* finished(Pipeline.make("p", Pipeline.parallel({ slow, guard }))(1))
+      assert.deepStrictEqual(Exit.findErrorOption(exit), Option.some(new SpanEnd.Terminated({ reason: "over budget" })))
+      expectTrace(trace).toMatchTree(pipeline("p", ok(handoff("slow", { status: "unset" }), handoff("guard", ok()))))
     })
   )
 
@@ -137,11 +133,12 @@ describe("Pipeline.make", () => {
     Effect.gen(function* () {
       const inner = Pipeline.make("inner", Pipeline.sequence(double, increment))
       const outer = Pipeline.make("outer", Pipeline.sequence(inner, double))
-      const { spans } = yield* recorded(outer(1))
-      assert.strictEqual(
-        outline(spans),
-        "\npipeline.outer ok\n  pipeline.inner ok\n    agent_handoff.double ok\n    agent_handoff.increment ok\n" +
-          "  agent_handoff.double ok\n"
+      const { trace } = yield* Testing.record(outer(1))
+      expectTrace(trace).toMatchTree(
+        pipeline(
+          "outer",
+          ok(pipeline("inner", ok(handoff("double", ok()), handoff("increment", ok()))), handoff("double", ok()))
+        )
       )
     })
   )
@@ -150,14 +147,14 @@ describe("Pipeline.make", () => {
 describe("Pipeline.parallel", () => {
   it.effect("runs all at once and keeps the shape", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* finished(
+      const { exit, trace } = yield* finished(
         Pipeline.make("p", (n: number) =>
           Effect.all([Pipeline.parallel({ slow, double })(n), Pipeline.parallel([slow, double])(n)])
         )(3)
       )
       assert.deepStrictEqual(exit, Exit.succeed([{ slow: 3, double: 6 }, [3, 6]]))
       assert.deepStrictEqual(
-        spans.filter((span) => span.name === "agent_handoff.slow").map((span) => span.endTimeUnixNano),
+        Testing.spansNamed(trace, "slow").map(({ endTimeUnixNano }) => endTimeUnixNano),
         [1_000_000_000n, 2_000_000_000n]
       )
     })
@@ -166,9 +163,14 @@ describe("Pipeline.parallel", () => {
   it.effect("interrupts the others on the first failure", () =>
     Effect.gen(function* () {
       const failing = Agent.make("failing", { run: (photo: number) => new Dark({ photo }) })
-      const { exit, spans } = yield* finished(Pipeline.make("p", Pipeline.parallel([slow, failing]))(1))
-      assert.deepStrictEqual(failure(exit), new Dark({ photo: 1 }))
-      assert.strictEqual(spanNamed(spans, "agent_handoff.slow").status.code, "unset")
+      const { exit, trace } = yield* finished(Pipeline.make("p", Pipeline.parallel([slow, failing]))(1))
+      assert.deepStrictEqual(Exit.findErrorOption(exit), Option.some(new Dark({ photo: 1 })))
+      expectTrace(trace).toMatchTree(
+        pipeline("p", {
+          status: "error",
+          children: [handoff("slow", { status: "unset" }), handoff("failing", { status: "error" })]
+        })
+      )
     })
   )
 })
@@ -176,11 +178,11 @@ describe("Pipeline.parallel", () => {
 describe("Pipeline.forEach", () => {
   it.effect("gives each item to the stage, at most so many at once, outputs in order", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* finished(Pipeline.forEach([4, 3, 2, 1], slow, { concurrency: 2 }))
+      const { exit, traces } = yield* finished(Pipeline.forEach([4, 3, 2, 1], slow, { concurrency: 2 }))
       assert.deepStrictEqual(exit, Exit.succeed([4, 3, 2, 1]))
       assert.deepStrictEqual(
-        spans.map((span) => Number(span.startTimeUnixNano / 1_000_000_000n)),
-        [0, 0, 1, 1]
+        traces.map(({ startTimeUnixNano }) => startTimeUnixNano),
+        [0n, 0n, 1_000_000_000n, 1_000_000_000n]
       )
     })
   )
@@ -190,20 +192,26 @@ describe("Pipeline.fanIn", () => {
   it.effect("links to every upstream handoff, whatever order they ended in, and keeps the pipeline as parent", () =>
     Effect.gen(function* () {
       const nap = Agent.make("nap", { run: (n: number) => Effect.as(Effect.sleep(`${n} seconds`), n) })
-      const pipeline = Pipeline.make("p", (n: number) =>
+      const program = Pipeline.make("p", (n: number) =>
         Effect.gen(function* () {
           const first = yield* double(n)
           const naps = yield* Pipeline.forEach([first, 1, 3], nap, { concurrency: 2 })
           return yield* Pipeline.fanIn(sum, naps)
         })
       )
-      const { exit, spans } = yield* finished(pipeline(1))
+      const { exit, trace } = yield* finished(program(1))
       assert.deepStrictEqual(exit, Exit.succeed(6))
-      const join = spanNamed(spans, "agent_handoff.sum")
-      assert.deepStrictEqual(linkedNames(spans, join), ["agent_handoff.nap", "agent_handoff.nap", "agent_handoff.nap"])
-      assert.strictEqual(new Set(join.links.map((link) => link.spanId)).size, 3)
-      assert.strictEqual(join.parentSpanId, spanNamed(spans, "pipeline.p").spanId)
-      assert.deepStrictEqual(spanNamed(spans, "agent_handoff.double").links, [])
+      expectTrace(trace).toMatchTree(
+        pipeline("p", [
+          handoff("double", { links: [] }),
+          handoff("nap"),
+          handoff("nap"),
+          handoff("nap"),
+          handoff("sum", { links: ["nap", "nap", "nap"] })
+        ])
+      )
+      const [join] = Testing.spansNamed(trace, "sum")
+      assert.strictEqual(new Set(join?.links.map((link) => link.spanId)).size, 3)
     })
   )
 
@@ -212,7 +220,7 @@ describe("Pipeline.fanIn", () => {
       const picky = Agent.make("picky", {
         run: (n: number) => (n === 2 ? new Dark({ photo: n }) : Effect.succeed(n))
       })
-      const pipeline = Pipeline.make("p", () =>
+      const program = Pipeline.make("p", () =>
         Effect.gen(function* () {
           const results = yield* Pipeline.forEach([1, 2], (n) => Effect.result(Effect.flatMap(picky(n), increment)), {
             concurrency: "unbounded"
@@ -223,81 +231,85 @@ describe("Pipeline.fanIn", () => {
           )
         })
       )
-      const { spans } = yield* recorded(pipeline())
-      assert.deepStrictEqual(linkedNames(spans, spanNamed(spans, "agent_handoff.join")), [
-        "agent_handoff.increment",
-        "agent_handoff.picky"
-      ])
+      const { trace } = yield* Testing.record(program())
+      expectTrace(trace).toFanIn("join", ["increment", "picky"])
     })
   )
 
   it.effect("sees handoffs that ran side by side without a combinator", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", (n: number) =>
+      const program = Pipeline.make("p", (n: number) =>
         Effect.gen(function* () {
           const both = yield* Effect.all([slow(n), double(n)], { concurrency: "unbounded" })
           return yield* Pipeline.fanIn(sum, both)
         })
       )
-      const { spans } = yield* finished(pipeline(1))
-      assert.deepStrictEqual(linkedNames(spans, spanNamed(spans, "agent_handoff.sum")), [
-        "agent_handoff.double",
-        "agent_handoff.slow"
-      ])
+      const { trace } = yield* finished(program(1))
+      expectTrace(trace).toFanIn("sum", ["double", "slow"])
     })
   )
 
   it.effect("links once: not the handoffs after the join, nor those inside of it", () =>
     Effect.gen(function* () {
       const chief = Agent.make("chief", { run: (all: ReadonlyArray<number>) => sum(all) })
-      const pipeline = Pipeline.make(
+      const program = Pipeline.make(
         "p",
-        Pipeline.sequence(Pipeline.parallel([double, increment]), Pipeline.fanIn(chief), double)
+        Pipeline.sequence(
+          Pipeline.parallel([double, increment]),
+          Pipeline.fanIn(Pipeline.sequence(chief, increment)),
+          double
+        )
       )
-      const { spans } = yield* recorded(pipeline(1))
-      assert.deepStrictEqual(
-        spans.map((span) => [span.name, span.links.length]),
-        [
-          ["agent_handoff.double", 0],
-          ["agent_handoff.increment", 0],
-          ["agent_handoff.sum", 0],
-          ["agent_handoff.chief", 2],
-          ["agent_handoff.double", 0],
-          ["pipeline.p", 0]
-        ]
+      const { trace } = yield* Testing.record(program(1))
+      expectTrace(trace).toMatchTree(
+        pipeline("p", {
+          links: [],
+          children: [
+            handoff("double", { links: [] }),
+            handoff("increment", { links: [] }),
+            handoff("chief", { links: ["double", "increment"], children: [handoff("sum", { links: [] })] }),
+            handoff("increment", { links: [] }),
+            handoff("double", { links: [] })
+          ]
+        })
       )
     })
   )
 
   it.effect("joins in every branch of a fork, and not in what comes after it", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", (n: number) =>
+      const program = Pipeline.make("p", (n: number) =>
         Effect.gen(function* () {
           yield* Pipeline.parallel([double, increment])(n)
-          const both = yield* Pipeline.fanIn(Pipeline.parallel([slow, double]), n)
+          const total = yield* Pipeline.fanIn(Pipeline.sequence(Pipeline.parallel([slow, double]), sum), n)
           yield* slow(n)
-          return yield* Pipeline.fanIn((all: ReadonlyArray<number>) => Effect.succeed(all.length), both)
+          return yield* Pipeline.fanIn((given: number) => Effect.succeed(given), total)
         })
       )
-      const { spans } = yield* finished(Effect.andThen(pipeline(1), () => slow(2)))
-      assert.deepStrictEqual(
-        spans.map((span) => [span.name, linkedNames(spans, span)]),
-        [
-          ["agent_handoff.double", []],
-          ["agent_handoff.increment", []],
-          ["agent_handoff.double", ["agent_handoff.double", "agent_handoff.increment"]],
-          ["agent_handoff.slow", ["agent_handoff.double", "agent_handoff.increment"]],
-          ["agent_handoff.slow", []],
-          ["pipeline.p", []],
-          ["agent_handoff.slow", []]
-        ]
+      const { traces } = yield* finished(Effect.andThen(program(1), () => slow(2)))
+      const unlinked = (agent: string) => handoff(agent, { links: [] })
+      const joining = (agent: string) => handoff(agent, { links: ["double", "increment"] })
+      assert.strictEqual(traces.length, 2)
+      expectTrace(traces[0]!).toMatchTree(
+        pipeline("p", {
+          links: [],
+          children: [
+            unlinked("double"),
+            unlinked("increment"),
+            joining("slow"),
+            joining("double"),
+            unlinked("sum"),
+            unlinked("slow")
+          ]
+        })
       )
+      expectTrace(traces[1]!).toMatchTree(unlinked("slow"))
     })
   )
 
   it.effect("keeps its links to itself when other handoffs run beside it", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", (n: number) =>
+      const program = Pipeline.make("p", (n: number) =>
         Effect.gen(function* () {
           yield* Pipeline.parallel([double, increment])(n)
           const late = (inputs: ReadonlyArray<number>) => Effect.delay(sum(inputs), "500 millis")
@@ -305,24 +317,27 @@ describe("Pipeline.fanIn", () => {
           return yield* Pipeline.fanIn(sum, beside)
         })
       )
-      const { spans } = yield* finished(pipeline(1))
-      assert.deepStrictEqual(
-        spans.slice(2).map((span) => [span.name, linkedNames(spans, span).toSorted()]),
-        [
-          ["agent_handoff.sum", ["agent_handoff.double", "agent_handoff.increment"]],
-          ["agent_handoff.slow", []],
-          ["agent_handoff.sum", ["agent_handoff.slow", "agent_handoff.sum"]],
-          ["pipeline.p", []]
-        ]
+      const { trace } = yield* finished(program(1))
+      expectTrace(trace).toMatchTree(
+        pipeline("p", {
+          links: [],
+          children: [
+            handoff("double"),
+            handoff("increment"),
+            handoff("sum", { links: Tree.anyOrder("double", "increment") }),
+            handoff("slow", { links: [] }),
+            handoff("sum", { links: Tree.anyOrder("slow", "sum") })
+          ]
+        })
       )
     })
   )
 
   it.effect("links to the winner of a race alone", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", Pipeline.sequence(Pipeline.race(slow, double), Pipeline.fanIn(increment)))
-      const { spans } = yield* finished(pipeline(1))
-      assert.deepStrictEqual(linkedNames(spans, spanNamed(spans, "agent_handoff.increment")), ["agent_handoff.double"])
+      const program = Pipeline.make("p", Pipeline.sequence(Pipeline.race(slow, double), Pipeline.fanIn(increment)))
+      const { trace } = yield* finished(program(1))
+      expectTrace(trace).toFanIn("increment", ["double"])
     })
   )
 
@@ -330,24 +345,19 @@ describe("Pipeline.fanIn", () => {
     Effect.gen(function* () {
       const quick = (n: number) => Effect.delay(Effect.succeed(n), "10 millis")
       const stuck = Pipeline.sequence(increment, () => Effect.never)
-      const linksOf = (winner: (n: number) => Effect.Effect<number>) =>
-        Effect.map(
-          finished(
-            Pipeline.make("p", Pipeline.sequence(double, Pipeline.race(stuck, winner), Pipeline.fanIn(slow)))(1)
-          ),
-          ({ spans }) => linkedNames(spans, spanNamed(spans, "agent_handoff.slow"))
-        )
+      const won = (winner: (n: number) => Effect.Effect<number>) =>
+        finished(Pipeline.make("p", Pipeline.sequence(double, Pipeline.race(stuck, winner), Pipeline.fanIn(slow)))(1))
       const triple = Agent.make("triple", { run: (n: number) => Effect.succeed(n * 3) })
-      assert.deepStrictEqual(yield* linksOf(Pipeline.sequence(quick, triple)), ["agent_handoff.triple"])
-      assert.deepStrictEqual(yield* linksOf(quick), ["agent_handoff.double"])
+      expectTrace((yield* won(Pipeline.sequence(quick, triple))).trace).toFanIn("slow", ["triple"])
+      expectTrace((yield* won(quick)).trace).toFanIn("slow", ["double"])
     })
   )
 
   it.effect("has nothing to link to, and no trouble, outside of a pipeline", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* recorded(Pipeline.fanIn(sum, [1, 2]))
+      const { exit, trace } = yield* Testing.record(Pipeline.fanIn(sum, [1, 2]))
       assert.deepStrictEqual(exit, Exit.succeed(3))
-      assert.deepStrictEqual(spans[0]?.links, [])
+      expectTrace(trace).toMatchTree(handoff("sum", { links: [] }))
     })
   )
 })
@@ -355,33 +365,27 @@ describe("Pipeline.fanIn", () => {
 describe("Pipeline.route", () => {
   it.effect("runs the chosen branch alone and tells the decision on the spans", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make(
+      const program = Pipeline.make(
         "p",
         Pipeline.route((n: number) => (n > 10 ? "double" : "increment"), { double, increment })
       )
-      const { exit, spans } = yield* recorded(pipeline(11))
+      const { exit, trace } = yield* Testing.record(program(11))
       assert.deepStrictEqual(exit, Exit.succeed(22))
-      assert.deepStrictEqual(
-        spans.map((span) => [span.name, span.attributes["handspan.route.decision"]]),
-        [
-          ["agent_handoff.double", "double"],
-          ["pipeline.p", "double"]
-        ]
-      )
+      const attributes = { "handspan.route.decision": "double" }
+      expectTrace(trace).toMatchTree(pipeline("p", { attributes, children: [handoff("double", { attributes })] }))
     })
   )
 
   it.effect("dies with the names of the branches where the choice is none of them, and ends its span", () =>
     Effect.gen(function* () {
       for (const decision of ["toString", "other"]) {
-        const pipeline = Pipeline.make(
+        const program = Pipeline.make(
           "p",
           Pipeline.route((_: number) => decision as "double", { double, increment })
         )
-        const { spans } = yield* recorded(pipeline(1))
-        assert.deepStrictEqual(
-          spans.map(({ status }) => status),
-          [{ code: "error", message: `Cannot route to "${decision}": the branches are double, increment` }]
+        const { trace } = yield* Testing.record(program(1))
+        expectTrace(trace).toMatchTree(
+          pipeline("p", { status: { error: `Cannot route to "${decision}": the branches are double, increment` } })
         )
       }
     })
@@ -392,9 +396,11 @@ describe("Pipeline.route", () => {
       const router = Agent.make("router", {
         run: (n: number) => Effect.succeed(n > 10 ? ("double" as const) : ("increment" as const))
       })
-      const { exit, spans } = yield* recorded(Pipeline.make("p", Pipeline.route(router, { double, increment }))(1))
+      const { exit, trace } = yield* Testing.record(
+        Pipeline.make("p", Pipeline.route(router, { double, increment }))(1)
+      )
       assert.deepStrictEqual(exit, Exit.succeed(2))
-      assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.router ok\n  agent_handoff.increment ok\n")
+      expectTrace(trace).toMatchTree(pipeline("p", ok(handoff("router", ok()), handoff("increment", ok()))))
     })
   )
 })
@@ -402,12 +408,11 @@ describe("Pipeline.route", () => {
 describe("Pipeline.loop", () => {
   it.effect("goes on until it is done and numbers the rounds on the spans", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* recorded(Pipeline.loop(double, { until: (n) => n >= 8, maxIterations: 5 })(1))
+      const rounds = Pipeline.loop(double, { until: (n) => n >= 8, maxIterations: 5 })
+      const { exit, trace } = yield* Testing.record(Effect.withSpan(rounds(1), "around"))
       assert.deepStrictEqual(exit, Exit.succeed(8))
-      assert.deepStrictEqual(
-        spans.map((span) => span.attributes["handspan.loop.iteration"]),
-        [1, 2, 3]
-      )
+      const round = (n: number) => handoff("double", { attributes: { "handspan.loop.iteration": n } })
+      expectTrace(trace).toMatchTree(span("around", [round(1), round(2), round(3)]))
     })
   )
 
@@ -432,9 +437,9 @@ describe("Pipeline.loop", () => {
 describe("Pipeline.race", () => {
   it.effect("takes the first output and interrupts the others, which are not failed", () =>
     Effect.gen(function* () {
-      const { exit, spans } = yield* finished(Pipeline.make("p", Pipeline.race(slow, double))(2))
+      const { exit, trace } = yield* finished(Pipeline.make("p", Pipeline.race(slow, double))(2))
       assert.deepStrictEqual(exit, Exit.succeed(4))
-      assert.strictEqual(outline(spans), "\npipeline.p ok\n  agent_handoff.slow unset\n  agent_handoff.double ok\n")
+      expectTrace(trace).toMatchTree(pipeline("p", ok(handoff("slow", { status: "unset" }), handoff("double", ok()))))
     })
   )
 })
@@ -443,8 +448,8 @@ describe("Pipeline.stream", () => {
   it.effect("emits the output of each handoff as it ends, then that of the whole", () =>
     Effect.gen(function* () {
       const chief = Agent.make("chief", { run: (n: number) => double(n) })
-      const pipeline = Pipeline.make("p", Pipeline.sequence(increment, chief))
-      const { exit } = yield* recorded(Stream.runCollect(Pipeline.stream(pipeline, 1)))
+      const program = Pipeline.make("p", Pipeline.sequence(increment, chief))
+      const { exit } = yield* Testing.record(Stream.runCollect(Pipeline.stream(program, 1)))
       assert.deepStrictEqual(Exit.isSuccess(exit) ? exit.value : undefined, [
         { _tag: "HandoffOutput", agent: "increment", from: "p", output: 2 },
         { _tag: "HandoffOutput", agent: "double", from: "chief", output: 4 },
@@ -456,8 +461,8 @@ describe("Pipeline.stream", () => {
 
   it.effect("emits before the pipeline has ended", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", (n: number) => Effect.andThen(double(n), () => Effect.never))
-      const first = yield* Stream.runCollect(Stream.take(Pipeline.stream(pipeline, 1), 1))
+      const program = Pipeline.make("p", (n: number) => Effect.andThen(double(n), () => Effect.never))
+      const first = yield* Stream.runCollect(Stream.take(Pipeline.stream(program, 1), 1))
       assert.deepStrictEqual(first, [{ _tag: "HandoffOutput", agent: "double", from: "p", output: 2 }])
     })
   )
@@ -465,9 +470,9 @@ describe("Pipeline.stream", () => {
   it.effect("fails with the pipeline, after the outputs before", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []
-      const pipeline = Pipeline.make("p", (n: number) => Effect.andThen(double(n), () => new Dark({ photo: n })))
+      const program = Pipeline.make("p", (n: number) => Effect.andThen(double(n), () => new Dark({ photo: n })))
       const error = yield* Effect.flip(
-        Stream.runForEach(Pipeline.stream(pipeline, 1), (element) => Effect.sync(() => seen.push(element.output)))
+        Stream.runForEach(Pipeline.stream(program, 1), (element) => Effect.sync(() => seen.push(element.output)))
       )
       assert.deepStrictEqual(error, new Dark({ photo: 1 }))
       assert.deepStrictEqual(seen, [2])
@@ -480,16 +485,16 @@ describe("Pipeline.stream", () => {
       const outer = Pipeline.make("outer", (n: number) =>
         Effect.andThen(Stream.runDrain(Pipeline.stream(inner, n)), () => Pipeline.fanIn(increment, n))
       )
-      const { spans } = yield* recorded(outer(1))
-      assert.deepStrictEqual(linkedNames(spans, spanNamed(spans, "agent_handoff.increment")), ["pipeline.inner"])
+      const { trace } = yield* Testing.record(outer(1))
+      expectTrace(trace).toFanIn("increment", ["inner"])
     })
   )
 
   it.effect("keeps its handoffs under the span that was current", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", double)
-      const { spans } = yield* recorded(Stream.runDrain(Pipeline.stream(pipeline, 1)).pipe(Effect.withSpan("request")))
-      assert.strictEqual(outline(spans), "\nrequest ok\n  pipeline.p ok\n    agent_handoff.double ok\n")
+      const program = Stream.runDrain(Pipeline.stream(Pipeline.make("p", double), 1))
+      const { trace } = yield* Testing.record(Effect.withSpan(program, "request"))
+      expectTrace(trace).toMatchTree(span("request", ok(pipeline("p", ok(handoff("double", ok()))))))
     })
   )
 })
@@ -497,7 +502,7 @@ describe("Pipeline.stream", () => {
 describe("Pipeline", () => {
   it.effect("forms one trace out of many branches at scale", () =>
     Effect.gen(function* () {
-      const pipeline = Pipeline.make("p", (n: number) =>
+      const program = Pipeline.make("p", (n: number) =>
         Effect.gen(function* () {
           const outputs = yield* Pipeline.forEach(
             Array.from({ length: n }, (_, i) => i),
@@ -509,10 +514,15 @@ describe("Pipeline", () => {
           return yield* Pipeline.fanIn(sum, outputs)
         })
       )
-      const { spans } = yield* recorded(pipeline(5000), { limits: { links: 10_000 } })
-      assert.strictEqual(spans.length, 5002)
-      assert.strictEqual(new Set(spans.map((span) => span.traceId)).size, 1)
-      assert.strictEqual(spanNamed(spans, "agent_handoff.sum").links.length, 5000)
+      // Under a layer that keeps as many links: the kit's keeps 128.
+      const { exporter, spans } = Memory.make()
+      yield* Effect.provide(program(5000), Tracing.layer({ exporters: [exporter], spanLinkCount: 10_000 }))
+      const [trace, ...others] = TraceTree.fromSpans(yield* spans.all)
+      assert.deepStrictEqual([trace?.spans.length, others], [5002, []])
+      assert.deepStrictEqual(
+        Testing.fannedIn(trace!, "sum"),
+        Array.from({ length: 5000 }, () => "double")
+      )
     })
   )
 })

@@ -1,6 +1,6 @@
-// Runs a program under a Recorder of its own with countable ids, and gives the spans back. What the suite stands on until
-// the testing kit is there.
-import { Effect, Exit, Option, Result } from "effect"
+// Runs a program under a Recorder of its own with countable ids, and gives the spans back: for the tests of the Recorder
+// itself, which see ids, limits and whatever else the testing kit leaves out. All others record with the kit.
+import { Effect, type Exit, Result } from "effect"
 import * as OtlpProtobuf from "../src/OtlpProtobuf.ts"
 import * as Recorder from "../src/Recorder.ts"
 import { SpanBuffer } from "../src/SpanBuffer.ts"
@@ -29,10 +29,6 @@ export const recorded = <A, E, R>(
     }))
   })
 
-/** The error that an exit failed with. */
-export const failure = <E>(exit: Exit.Exit<unknown, E>): E | undefined =>
-  Option.getOrUndefined(Exit.findErrorOption(exit))
-
 /** The span of a name; the one that started first where there are several. */
 export const spanNamed = (spans: ReadonlyArray<SpanRecord>, name: string): SpanRecord => {
   const found = spans.filter((span) => span.name === name).toSorted((a, b) => (a.spanId < b.spanId ? -1 : 1))[0]
@@ -50,7 +46,3 @@ export const outline = (spans: ReadonlyArray<SpanRecord>): string => {
       .join("")
   return `\n${below(undefined, "")}`
 }
-
-/** The names of the spans that a span links to. */
-export const linkedNames = (spans: ReadonlyArray<SpanRecord>, span: SpanRecord): ReadonlyArray<string> =>
-  span.links.map((link) => spans.find((other) => other.spanId === link.spanId)?.name ?? `? ${link.spanId}`)

@@ -142,7 +142,7 @@ export const overlaps = (trace: TraceTree.Trace, left: string, right: string): b
   )
 
 /**
- * The names that a fan-in joined: agents where they are, else spans, one for each link of the first span of that name.
+ * The names that a fan-in joined: agents and pipelines where they are, else spans, one for each link of the first span of that name.
  * What is linked but not in the trace is told by its id.
  *
  * @since 0.1.0
@@ -150,7 +150,9 @@ export const overlaps = (trace: TraceTree.Trace, left: string, right: string): b
 export const fannedIn = (trace: TraceTree.Trace, name: string): ReadonlyArray<string> =>
   (spansNamed(trace, name)[0]?.links ?? []).map((link) => {
     const linked = trace.spans.find(({ spanId }) => spanId === link.spanId)
-    return linked === undefined ? `span ${link.spanId}` : String(linked.attributes[Key.agent] ?? linked.name)
+    return linked === undefined
+      ? `span ${link.spanId}`
+      : String(linked.attributes[Key.agent] ?? linked.attributes[Key.workflowName] ?? linked.name)
   })
 
 const isSome = (spans: ReadonlyArray<SpanRecord>): boolean => spans.length > 0

@@ -127,13 +127,26 @@ const told = (holds: boolean, what: string, saw: () => string): Check => ({
 const isSame = <A>(left: ReadonlyArray<A>, right: ReadonlyArray<A>): boolean =>
   left.length === right.length && left.every((item, index) => item === right[index])
 
-const words = (names: ReadonlyArray<string>): string => (names.length === 0 ? "nothing" : names.join(", "))
+/** Names with commas between; one that comes several times in a row is counted, and a long list is cut. */
+const words = (names: ReadonlyArray<string>): string => {
+  const runs: Array<{ readonly name: string; times: number }> = []
+  for (const name of names) {
+    const last = runs.at(-1)
+    if (last?.name === name) last.times++
+    else runs.push({ name, times: 1 })
+  }
+  const shown = runs.slice(0, maxNames).map(({ name, times }) => (times === 1 ? name : `${name} ×${times}`))
+  const more = runs.length - shown.length
+  return names.length === 0 ? "nothing" : [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join(", ")
+}
+
+const maxNames = 50
 
 const list = (what: string, names: ReadonlyArray<string>): string => `${what}: ${words(names)}`
 
 const arrow = ({ from, to }: Handoffs.Handoff): string => `${from} → ${to}`
 
-const seen = (trace: TraceTree.Trace): string => renderTree(trace).split("\n\n", 1)[0]!
+const seen = (trace: TraceTree.Trace): string => renderTree(trace, { details: false })
 
 const times = (trace: TraceTree.Trace, ...names: ReadonlyArray<string>): string =>
   names

@@ -121,14 +121,14 @@ const lateChildren = (trace: TraceTree.Trace, { isDetached }: Facts): ReadonlyAr
 
 const strayHandoffs = (trace: TraceTree.Trace): ReadonlyArray<Violation> => {
   const found: Array<Violation> = []
-  const around = new Map<TraceTree.Node, string>()
+  /** The agent or pipeline around a node; `undefined` where a boundary lies between, which no name crosses. */
+  const around = new Map<TraceTree.Node, string | undefined>()
+  for (const root of trace.roots) around.set(root, root.span.parentSpanId === undefined ? "root" : undefined)
   for (const node of TraceTree.walk(trace.roots)) {
-    const { attributes, name, parentSpanId } = node.span
-    const giver = around.get(node) ?? "root"
+    const { attributes, name, parentIsRemote } = node.span
+    const giver = parentIsRemote ? undefined : around.get(node)
     const from = attributes[Key.handoffFrom]
-    // Whoever is in another process cannot be seen from here.
-    const isSeen = node.depth > 0 || parentSpanId === undefined
-    if (from !== undefined && from !== giver && isSeen) {
+    if (from !== undefined && giver !== undefined && from !== giver) {
       const problem = `Handoff "${name}" says that it came from "${String(from)}", and stands under "${giver}"`
       found.push(violation("strayHandoffs", `${problem}: hand off inside of the pipeline's own Effect`))
     }

@@ -89,7 +89,8 @@ export class Lineage {
     const branch = place !== undefined && place.within === fiber?.cache.span ? place.branch : []
     const stand = `${parentSpanId ?? traceId} ${branch.join(".")} ${name}`
     const id = idOf(`span ${stand} ${this.next(stand)}`, 2)
-    this.orders.set(id, place === undefined ? [Infinity] : [...place.order, place.steps++])
+    // Plain code has no fiber. It can only be told by its turn, after all that has one.
+    this.orders.set(id, place === undefined ? [Infinity, this.orders.size] : [...place.order, place.steps++])
     if (fiber !== undefined) this.fibers.set(id, fiber.id)
     if (fiber !== undefined && !isChild(fiber)) this.detached.add(fiber.id)
     return id

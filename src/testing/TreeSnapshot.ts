@@ -46,6 +46,8 @@ export const renderTree = (
   options: {
     /** Whether to write how long each span took. Default: no. */
     readonly durations?: boolean | undefined
+    /** Whether to write attributes and events below the tree. Default: yes. */
+    readonly details?: boolean | undefined
   } = {}
 ): string => {
   const names = new Map(trace.spans.map(({ name, spanId }) => [spanId, name]))
@@ -75,7 +77,8 @@ export const renderTree = (
     }
     const from = giver.get(node) ?? "root"
     const told = [...statusLines(span), ...attributeLines(span, from), ...Printable.notableEvents(span).map(eventLine)]
-    if (told.length > 0) details.push(Printable.safe(span.name), ...told.map((line) => `   ${line}`))
+    if (told.length > 0 && options.details !== false)
+      details.push(Printable.safe(span.name), ...told.map((line) => `   ${line}`))
   }
   for (const node of TraceTree.walk(trace.roots)) add(node)
   return details.length === 0 ? structure.join("\n") : [...structure, "", ...details].join("\n")

@@ -42,6 +42,14 @@ describe("violations", () => {
       ]
     ],
     [
+      "a handoff on the other side of a boundary in one process",
+      [
+        handoff(root, "caller", "root"),
+        span(child, { parentSpanId: root, parentIsRemote: true }),
+        handoff("00000000000000cc", "a", "root", { parentSpanId: child })
+      ]
+    ],
+    [
       "a handoff of somebody in another process",
       [handoff(child, "a", "agency", { parentSpanId: root, parentIsRemote: true })]
     ]
