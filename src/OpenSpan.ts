@@ -27,7 +27,7 @@ export const open = (
   const { span: current, tracer = Tracer.nativeTracer, tracerEnabled } = fiber.cache
   if (!tracerEnabled) return undefined
   const parent = current === undefined ? undefined : propagated(current)
-  if (parent?.sampled === false) return undefined
+  if (parent?.sampled === false && !asksBelow(tracer, parent)) return undefined
   const links = fiber.getRef(References.TracerSpanLinks)
   const span = tracer.span({
     name,
@@ -37,7 +37,9 @@ export const open = (
     startTime: now(fiber),
     kind: "internal",
     root: false,
-    sampled: !LogLevel.isGreaterThan(fiber.getRef(Tracer.MinimumTraceLevel), fiber.getRef(Tracer.CurrentTraceLevel))
+    sampled:
+      parent?.sampled !== false &&
+      !LogLevel.isGreaterThan(fiber.getRef(Tracer.MinimumTraceLevel), fiber.getRef(Tracer.CurrentTraceLevel))
   })
   const annotations = fiber.getRef(References.TracerSpanAnnotations)
   for (const key in annotations) span.attribute(key, annotations[key])
@@ -51,6 +53,12 @@ export const open = (
  */
 export const now = (fiber: Fiber.Fiber<unknown, unknown>): bigint =>
   fiber.getRef(References.TracerTimingEnabled) ? fiber.getRef(Clock.Clock).currentTimeNanosUnsafe() : 0n
+
+/** A Recorder may have a sampler that is to decide for itself. */
+const asksBelow = (
+  tracer: Tracer.Tracer & { readonly asksBelow?: (parent: Tracer.AnySpan) => boolean },
+  parent: Tracer.AnySpan
+): boolean => tracer.asksBelow?.(parent) === true
 
 const noAnnotations = Context.empty()
 

@@ -7,10 +7,13 @@
  */
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
+import * as HeadSampling from "./HeadSampling.ts"
 import { type Limits, type Recording, RecorderSpan } from "./RecorderSpan.ts"
+import type { Sampler } from "./Sampler.ts"
 import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanIds from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
+import type { SpanOptions, Trace } from "./SpanTrace.ts"
 import { StackBudget } from "./StackBudget.ts"
 import { UnsampledSpan } from "./UnsampledSpan.ts"
 
@@ -49,6 +52,8 @@ export interface Counts {
  * @since 0.1.0
  */
 export interface Recorder extends Tracer.Tracer {
+  /** Whether a span below one that is not recorded may be recorded all the same: its sampler is to be asked. */
+  readonly asksBelow: (parent: Tracer.AnySpan) => boolean
   readonly counts: () => Counts
   /**
    * Names the spans that opened before an instant (nanoseconds since the Unix epoch) and are open still, each once.
@@ -109,6 +114,11 @@ export const make = (options: {
   readonly limits?: Partial<Limits> | undefined
   /** Default: random ones from the platform's secure source. */
   readonly ids?: SpanIds.Ids | undefined
+  /**
+   * Gives the sampler that is in place, for each span anew; `undefined` while every trace is taken, and callers of other
+   * processes are followed. Default: always `undefined`.
+   */
+  readonly sampler?: (() => Sampler | undefined) | undefined
 }): Recorder => {
   const recording: Recording = {
     encoder: new SpanEncoder(),
@@ -123,22 +133,32 @@ export const make = (options: {
     first: undefined,
     last: undefined
   }
-  const { onPending, onStart } = options
+  const { onPending, onStart, sampler } = options
+  const open = (span: SpanOptions, sampled: boolean, trace?: Trace): Tracer.Span => {
+    if (sampled) {
+      const made = new RecorderSpan(recording, span, trace)
+      onStart?.()
+      // Its attributes come after it.
+      if (onPending !== undefined) queueMicrotask(() => made.picture(onPending))
+      return made
+    }
+    recording.started++
+    recording.unsampled++
+    return new UnsampledSpan(recording.ids, span, trace)
+  }
   const tracer = Tracer.make({
     span: (span) => {
-      if (span.sampled) {
-        const made = new RecorderSpan(recording, span)
-        onStart?.()
-        // Its attributes come after it.
-        if (onPending !== undefined) queueMicrotask(() => made.picture(onPending))
-        return made
-      }
-      recording.started++
-      recording.unsampled++
-      return new UnsampledSpan(recording.ids, span)
+      const current = sampler?.()
+      if (current === undefined) return open(span, span.sampled)
+      const { sampled, trace } = HeadSampling.decide(current, recording.ids, span)
+      return open(span, sampled, trace)
     }
   })
   return Object.assign(tracer, {
+    asksBelow: (parent: Tracer.AnySpan) => {
+      const current = sampler?.()
+      return current !== undefined && (parent._tag === "ExternalSpan" || current.asksInside === "all")
+    },
     counts: () => {
       const { ended, started, unsampled } = recording
       return { started, unsampled, live: started - unsampled - ended }

@@ -103,7 +103,8 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   private isOpen = true
   private idText: string | undefined
 
-  constructor(recording: Recording, options: SpanOptions) {
+  /** Begins its own trace, or goes on with its parent's, unless it is told which one it belongs to. */
+  constructor(recording: Recording, options: SpanOptions, trace?: Trace) {
     const parent = parentOf(options.parent)
     this.recording = recording
     this.name = textOf(options.name)
@@ -112,12 +113,12 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     this.startTimeUnixNano = options.startTime
     if (parent === undefined) {
       this.parent = Option.none()
-      this.trace = begin(recording.ids, this.name)
+      this.trace = trace ?? begin(recording.ids, this.name)
       this.parentId0 = 0
       this.parentId1 = 0
     } else {
       this.parent = options.parent
-      this.trace = parent.trace
+      this.trace = trace ?? parent.trace
       this.parentId0 = parent.id0
       this.parentId1 = parent.id1
     }

@@ -28,6 +28,7 @@ export {
   type PropagatorRule
 } from "./testing/PropagatorContract.ts"
 export * as OtlpReceiver from "./testing/OtlpReceiver.ts"
+export { samplerContract, type SamplerContractOptions, type SamplerRule } from "./testing/SamplerContract.ts"
 export { type Behaviour, pipeline, type Stub, stub } from "./testing/Stubs.ts"
 export { layer, layerWith, type Options, record, type Recorded, trace, Traces, traces } from "./testing/TestTracing.ts"
 export * as Tree from "./testing/Tree.ts"

@@ -31,10 +31,10 @@ export class UnsampledSpan implements Tracer.Span {
   private readonly ids: IdWords
   private ownId: SpanWords | undefined
 
-  constructor(ids: IdWords, options: SpanOptions) {
+  constructor(ids: IdWords, options: SpanOptions, trace?: Trace) {
     this.ids = ids
     this.name = options.name
-    this.trace = parentOf(options.parent)?.trace ?? begin(ids, options.name)
+    this.trace = trace ?? parentOf(options.parent)?.trace ?? begin(ids, options.name)
     this.parent = options.parent
     this.annotations = options.annotations
     this.kind = options.kind

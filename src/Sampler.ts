@@ -1,0 +1,252 @@
+/**
+ * Whether a trace is recorded, decided when it begins: rules that are pure functions of what is known of its first span.
+ * The Recorder asks; every exporter obeys. Which sampler is in place is said by settings or code; what is decided at a
+ * trace's end is TailSampler's.
+ *
+ * @since 0.1.0
+ */
+import type { Attributes, SpanKind } from "./SpanRecord.ts"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as OtelTraceState from "./OtelTraceState.ts"
+
+/**
+ * What is known of a span before it begins.
+ *
+ * @since 0.1.0
+ */
+export interface Question {
+  /** 32 lower-case hex digits. */
+  readonly traceId: string
+  readonly name: string
+  readonly kind: SpanKind
+  /** Nanoseconds since the Unix epoch. */
+  readonly startTimeUnixNano: bigint
+  /** Its parent, `undefined` for the first span of a trace. */
+  readonly parent: Parent | undefined
+  /** What the program says of it beforehand; attributes come only after the decision. */
+  readonly hints: Attributes
+}
+
+/**
+ * What a sampler sees of a span's parent.
+ *
+ * @since 0.1.0
+ */
+export interface Parent {
+  /** 16 lower-case hex digits. */
+  readonly spanId: string
+  readonly sampled: boolean
+  /** Whether it is in another process. */
+  readonly isRemote: boolean
+  /** W3C trace flags. */
+  readonly flags: number
+  /** W3C tracestate, `""` where there is none. */
+  readonly traceState: string
+}
+
+/**
+ * What a sampler answers.
+ *
+ * @since 0.1.0
+ */
+export interface Decision {
+  readonly sampled: boolean
+  /**
+   * How many of 2^56 traces are turned down where this one is taken (OpenTelemetry TraceState Handling, `ot=th`): 0 for
+   * none, `undefined` where nobody can know. Receivers scale counts up by it.
+   */
+  readonly threshold: bigint | undefined
+}
+
+/**
+ * Decides whether a span is recorded.
+ *
+ * **Rules**: the same question gets the same answer, but for samplers that count. It never throws, and takes next to no
+ * time: it is asked before a span begins.
+ *
+ * @since 0.1.0
+ */
+export interface Sampler {
+  /** What it does, for people: `ratio 0.1`. */
+  readonly name: string
+  readonly decide: (question: Question) => Decision
+  /**
+   * Whether it is also asked about spans inside of traces that are taken, or of all traces. Default: about the first span
+   * of a trace in this process alone.
+   */
+  readonly asksInside?: "taken" | "all" | undefined
+}
+
+/**
+ * What a program says of its next spans before they begin, for samplers that ask for it, such as rules with `hints`.
+ *
+ * @since 0.1.0
+ */
+export const Hints: Context.Reference<Attributes> = Context.Reference("handspan/Sampler/Hints", {
+  defaultValue: (): Attributes => ({})
+})
+
+/**
+ * Runs an effect whose spans samplers know more of, such as the plan that a customer pays for.
+ *
+ * @since 0.1.0
+ */
+export const withHints =
+  (hints: Attributes) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Hints, (before) => Effect.provideService(effect, Hints, { ...before, ...hints }))
+
+/** One more than the largest random number of a trace (W3C Trace Context level 2 §random-trace-id: 56 bits). */
+const randomRange = 2n ** 56n
+
+const taken: Decision = { sampled: true, threshold: 0n }
+const turnedDown: Decision = { sampled: false, threshold: undefined }
+
+/**
+ * Takes every trace.
+ *
+ * @since 0.1.0
+ */
+export const always: Sampler = { name: "always", decide: () => taken }
+
+/**
+ * Takes none.
+ *
+ * @since 0.1.0
+ */
+export const never: Sampler = { name: "never", decide: () => turnedDown }
+
+const checkRatio = (what: string, ratio: number): void => {
+  if (!(ratio >= 0 && ratio <= 1)) throw new RangeError(`Cannot sample: ${what} is ${ratio}, and must be from 0 to 1`)
+}
+
+/**
+ * Takes a share of traces, from 0 to 1, by their ids alone: the very traces that `TraceIdRatioBasedSampler` of the
+ * OpenTelemetry SDK for JavaScript takes, so that processes with either agree.
+ *
+ * **Gotchas**: what OpenTelemetry calls by this name takes other traces in other languages. Where those must agree, or
+ * counts are to be scaled back up, use `probability`. Throws a `RangeError` for what is no share.
+ *
+ * @example
+ * ```ts
+ * import { Sampler } from "handspan"
+ *
+ * const question = { name: "work", kind: "internal", startTimeUnixNano: 0n, parent: undefined, hints: {} } as const
+ * const { sampled } = Sampler.ratio(0.5).decide({ ...question, traceId: "0af7651916cd43dd8448eb211c80319c" })
+ * if (sampled) throw new Error("expected that it is turned down")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const ratio = (share: number): Sampler => {
+  checkRatio("ratio", share)
+  const bound = share === 1 ? 0x1_0000_0000 : Math.floor(share * 0xffff_ffff)
+  return {
+    name: `ratio ${share}`,
+    decide: ({ traceId }) => ({ sampled: folded(traceId) < bound, threshold: undefined })
+  }
+}
+
+/** The four words of a trace id, laid over each other. */
+const folded = (traceId: string): number => {
+  let word = 0
+  for (let at = 0; at < 32; at += 8) word ^= Number.parseInt(traceId.slice(at, at + 8), 16)
+  return word >>> 0
+}
+
+/**
+ * Takes a share of traces, from 0 to 1, by the random part of their ids, and says so in the trace's `tracestate`: processes
+ * in every language that sample by OpenTelemetry's consistent probability take the same traces, and counts can be scaled
+ * back up (OpenTelemetry Probability Sampling, W3C Trace Context level 2).
+ *
+ * **Details**: a random number that the caller sent (`ot=rv`) counts instead of the id's own. Throws a `RangeError` for what
+ * is no share.
+ *
+ * @since 0.1.0
+ */
+export const probability = (share: number): Sampler => {
+  checkRatio("probability", share)
+  const threshold = BigInt(Math.round((1 - share) * Number(randomRange)))
+  return {
+    name: `probability ${share}`,
+    decide: ({ parent, traceId }) => {
+      if (threshold === randomRange) return turnedDown
+      const random = OtelTraceState.randomness(parent?.traceState ?? "") ?? BigInt(`0x${traceId.slice(18)}`)
+      return random >= threshold ? { sampled: true, threshold } : turnedDown
+    }
+  }
+}
+
+/**
+ * Does as a span's parent does, and asks others where that leaves something open: the first span of a trace, and each of
+ * four kinds of parents (OpenTelemetry Trace SDK §ParentBased).
+ *
+ * @since 0.1.0
+ */
+export const parentBased = (options: {
+  /** Asked about the first span of a trace. */
+  readonly root: Sampler
+  /** Default: `always`. */
+  readonly remoteParentSampled?: Sampler | undefined
+  /** Default: `never`. */
+  readonly remoteParentNotSampled?: Sampler | undefined
+  /** Default: `always`. */
+  readonly localParentSampled?: Sampler | undefined
+  /** Default: `never`. */
+  readonly localParentNotSampled?: Sampler | undefined
+}): Sampler => {
+  const { localParentNotSampled = never, localParentSampled = followed, remoteParentNotSampled = never } = options
+  const { remoteParentSampled = followed, root } = options
+  return {
+    name: `parent's, or ${root.name}`,
+    asksInside:
+      options.localParentNotSampled !== undefined
+        ? "all"
+        : options.localParentSampled !== undefined
+          ? "taken"
+          : undefined,
+    decide: (question) => {
+      const { parent } = question
+      if (parent === undefined) return root.decide(question)
+      if (parent.isRemote) return (parent.sampled ? remoteParentSampled : remoteParentNotSampled).decide(question)
+      return (parent.sampled ? localParentSampled : localParentNotSampled).decide(question)
+    }
+  }
+}
+
+/** Takes what the parent took, at the parent's threshold. */
+const followed: Sampler = {
+  name: "as the parent",
+  decide: ({ parent }) => ({ sampled: true, threshold: OtelTraceState.threshold(parent?.traceState ?? "") })
+}
+
+/**
+ * Takes so many traces a second, at most, as many at once where nothing came before.
+ *
+ * **Details**: each sampler counts for itself, by the times of the spans it is asked about. Throws a `RangeError` for a number
+ * that is not above 0.
+ *
+ * @since 0.1.0
+ */
+export const rateLimited = (tracesPerSecond: number): Sampler => {
+  if (!(tracesPerSecond > 0) || tracesPerSecond === Infinity) {
+    throw new RangeError(`Cannot sample: tracesPerSecond is ${tracesPerSecond}, and must be a number above 0`)
+  }
+  const most = Math.max(tracesPerSecond, 1)
+  let left = most
+  let at = 0n
+  return {
+    name: `${tracesPerSecond} traces per second`,
+    decide: ({ startTimeUnixNano }) => {
+      // A clock that is set back gives nothing, and takes nothing away.
+      if (startTimeUnixNano > at) {
+        left = Math.min(most, left + (Number(startTimeUnixNano - at) / 1e9) * tracesPerSecond)
+        at = startTimeUnixNano
+      }
+      if (left < 1) return turnedDown
+      left--
+      return { sampled: true, threshold: undefined }
+    }
+  }
+}

@@ -1,0 +1,180 @@
+import { ROOT_CONTEXT } from "@opentelemetry/api"
+import { SamplingDecision, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-base"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as fc from "fast-check"
+import * as Sampler from "../src/Sampler.ts"
+
+const traceId = "0af7651916cd43dd8448eb211c80319c"
+
+const question = (fields: Partial<Sampler.Question> = {}): Sampler.Question => ({
+  traceId,
+  name: "work",
+  kind: "internal",
+  startTimeUnixNano: 0n,
+  parent: undefined,
+  hints: {},
+  ...fields
+})
+
+const parent = (fields: Partial<Sampler.Parent> = {}): Sampler.Parent => ({
+  spanId: "b7ad6b7169203331",
+  sampled: true,
+  isRemote: true,
+  flags: 3,
+  traceState: "",
+  ...fields
+})
+
+/** Ids of chance, the same each time. */
+const traceIds = (count: number): ReadonlyArray<string> => {
+  let state = 1
+  const word = (): string => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    return ((state ^ (state >>> 15)) >>> 0).toString(16).padStart(8, "0")
+  }
+  return Array.from({ length: count }, () => word() + word() + word() + word())
+}
+
+const countTaken = (sampler: Sampler.Sampler, ids: ReadonlyArray<string>): number =>
+  ids.filter((id) => sampler.decide(question({ traceId: id })).sampled).length
+
+describe("always and never", () => {
+  it("take every trace and none", () => {
+    assert.deepStrictEqual(Sampler.always.decide(question()), { sampled: true, threshold: 0n })
+    assert.deepStrictEqual(Sampler.never.decide(question()), { sampled: false, threshold: undefined })
+  })
+})
+
+describe("ratio", () => {
+  it("takes the very traces that OpenTelemetry's SDK takes, of a million", () => {
+    const ids = traceIds(1_000_000)
+    for (const share of [0, 0.1, 0.5, 1]) {
+      const [ours, theirs] = [Sampler.ratio(share), new TraceIdRatioBasedSampler(share)]
+      const others = ids.filter(
+        (id) =>
+          ours.decide(question({ traceId: id })).sampled !==
+          (theirs.shouldSample(ROOT_CONTEXT, id).decision === SamplingDecision.RECORD_AND_SAMPLED)
+      )
+      assert.deepStrictEqual(others, [], `ratio ${share}`)
+    }
+  })
+
+  it("takes the share that it is told, and all that a smaller share takes", () => {
+    const ids = traceIds(100_000)
+    assert.approximately(countTaken(Sampler.ratio(0.1), ids), 10_000, 300)
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(9_999), (share, index) => {
+        const at = question({ traceId: ids[index]! })
+        return !Sampler.ratio(share / 2).decide(at).sampled || Sampler.ratio(share).decide(at).sampled
+      })
+    )
+  })
+
+  it.each([-0.1, 1.1, Number.NaN])("refuses %s", (share) => {
+    assert.throws(() => Sampler.ratio(share), `Cannot sample: ratio is ${share}, and must be from 0 to 1`)
+  })
+})
+
+describe("probability", () => {
+  it("turns down traces whose random number is below the threshold, and tells it", () => {
+    const half = Sampler.probability(0.5)
+    const random = (hex: string) => question({ traceId: "f".repeat(18) + hex })
+    assert.deepStrictEqual(half.decide(random("80000000000000")), { sampled: true, threshold: 2n ** 55n })
+    assert.deepStrictEqual(half.decide(random("7fffffffffffff")), { sampled: false, threshold: undefined })
+  })
+
+  it("takes all of 1 and none of 0", () => {
+    const zeros = question({ traceId: `1${"0".repeat(31)}` })
+    const ones = question({ traceId: "f".repeat(32) })
+    assert.deepStrictEqual(Sampler.probability(1).decide(zeros), { sampled: true, threshold: 0n })
+    assert.strictEqual(Sampler.probability(0).decide(ones).sampled, false)
+  })
+
+  it("goes by the random number that a caller gave the trace", () => {
+    const low = question({ traceId: "f".repeat(32), parent: parent({ traceState: "ot=rv:00000000000001" }) })
+    assert.strictEqual(Sampler.probability(0.5).decide(low).sampled, false)
+  })
+
+  it("takes the share that it is told", () => {
+    assert.approximately(countTaken(Sampler.probability(0.1), traceIds(100_000)), 10_000, 300)
+  })
+})
+
+describe("parentBased", () => {
+  const named = (name: string): Sampler.Sampler => ({
+    name,
+    decide: () => ({ sampled: true, threshold: BigInt(name.length) })
+  })
+  const kinds = [
+    ["no parent", undefined],
+    ["a remote one that is taken", parent()],
+    ["a remote one that is not", parent({ sampled: false })],
+    ["one in here that is taken", parent({ isRemote: false })],
+    ["one in here that is not", parent({ isRemote: false, sampled: false })]
+  ] as const
+
+  it("asks another sampler for each kind of parent", () => {
+    const sampler = Sampler.parentBased({
+      root: named("1"),
+      remoteParentSampled: named("22"),
+      remoteParentNotSampled: named("333"),
+      localParentSampled: named("4444"),
+      localParentNotSampled: named("55555")
+    })
+    assert.deepStrictEqual(
+      kinds.map(([, parent]) => sampler.decide(question({ parent })).threshold),
+      [1n, 2n, 3n, 4n, 5n]
+    )
+    assert.strictEqual(sampler.asksInside, "all")
+  })
+
+  it("does as the parent does unless told otherwise, at the parent's threshold", () => {
+    const sampler = Sampler.parentBased({ root: Sampler.never })
+    assert.deepStrictEqual(
+      kinds.map(([, parent]) => sampler.decide(question({ parent })).sampled),
+      [false, true, false, true, false]
+    )
+    const tenth = question({ parent: parent({ traceState: "a=1,ot=th:e6666666666668" }) })
+    assert.deepStrictEqual(sampler.decide(tenth), { sampled: true, threshold: 0xe6666666666668n })
+    assert.isUndefined(sampler.asksInside)
+  })
+})
+
+describe("rateLimited", () => {
+  const at = (seconds: number) => question({ startTimeUnixNano: BigInt(seconds * 1e9) })
+  const takes = (sampler: Sampler.Sampler, ...seconds: ReadonlyArray<number>) =>
+    seconds.map((second) => sampler.decide(at(second)).sampled)
+
+  it("takes so many a second, and as many at once", () => {
+    assert.deepStrictEqual(takes(Sampler.rateLimited(2), 0, 0, 0, 0.4, 0.5, 0.6, 10, 10, 10), [
+      true,
+      true,
+      false,
+      false,
+      true,
+      false,
+      true,
+      true,
+      false
+    ])
+  })
+
+  it("takes less than one a second, also when the clock is set back", () => {
+    assert.deepStrictEqual(takes(Sampler.rateLimited(0.5), 0, 1, 2, 1, 3, 4), [true, false, true, false, false, true])
+  })
+
+  it.each([0, -1, Number.NaN, Infinity])("refuses %s", (rate) => {
+    assert.throws(() => Sampler.rateLimited(rate), `tracesPerSecond is ${rate}, and must be a number above 0`)
+  })
+})
+
+describe("withHints", () => {
+  it.effect("adds to what was said further out", () =>
+    Effect.gen(function* () {
+      const inner = Sampler.withHints({ tier: "gold" })(Effect.map(Sampler.Hints, (hints) => hints))
+      assert.deepStrictEqual(yield* Sampler.withHints({ tier: "none", user: 7 })(inner), { tier: "gold", user: 7 })
+      assert.deepStrictEqual(yield* Effect.map(Sampler.Hints, (hints) => hints), {})
+    })
+  )
+})
