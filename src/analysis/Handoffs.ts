@@ -106,15 +106,15 @@ export const never = (trace: TraceTree.Trace, name: string): boolean => spansNam
 export const before = (trace: TraceTree.Trace, first: string, second: string): boolean => {
   const [earlier, later] = [spansNamed(trace, first), spansNamed(trace, second)]
   const places = new Map(spansOf(trace).map((span, place) => [span, place]))
+  const byId = new Map(trace.spans.map((span) => [span.spanId, span]))
   const isBefore = (one: SpanRecord, other: SpanRecord): boolean =>
     one.endTimeUnixNano === other.startTimeUnixNano
-      ? places.get(one)! < places.get(other)! && !isAround(trace, one, other)
+      ? places.get(one)! < places.get(other)! && !isAround(byId, one, other)
       : one.endTimeUnixNano < other.startTimeUnixNano
   return isSome(earlier) && isSome(later) && earlier.every((one) => later.every((other) => isBefore(one, other)))
 }
 
-const isAround = (trace: TraceTree.Trace, outer: SpanRecord, inner: SpanRecord): boolean => {
-  const byId = new Map(trace.spans.map((span) => [span.spanId, span]))
+const isAround = (byId: ReadonlyMap<string, SpanRecord>, outer: SpanRecord, inner: SpanRecord): boolean => {
   const seen = new Set<SpanRecord>()
   let span: SpanRecord | undefined = inner
   while (span !== undefined && span !== outer && !seen.has(span)) {

@@ -72,8 +72,9 @@ export const checks = {
     told(!Handoffs.never(trace, name), `${name} to run`, () => seen(trace)),
 
   /** How many attempts the handoff to an agent took; each of them, where there are several. */
-  toHaveAttempts: (trace: TraceTree.Trace, agent: string, ...attempts: ReadonlyArray<number>): Check => {
+  toHaveAttempts: (trace: TraceTree.Trace, agent: string, first: number, ...others: ReadonlyArray<number>): Check => {
     const taken = Handoffs.attempts(trace, agent)
+    const attempts = [first, ...others]
     const what = `${words(attempts.map(String))} attempts of ${agent}`
     return told(isSame(attempts, taken), what, () => list("attempts", taken.map(String)))
   },
@@ -89,7 +90,10 @@ export const checks = {
   /** What a fan-in joined, all of it and in this order. */
   toFanIn: (trace: TraceTree.Trace, agent: string, upstream: ReadonlyArray<string>): Check => {
     const joined = Handoffs.fannedIn(trace, agent)
-    return told(isSame(upstream, joined), `${agent} to join ${words(upstream)}`, () => list("joined", joined))
+    const isThere = !Handoffs.never(trace, agent)
+    return told(isThere && isSame(upstream, joined), `${agent} to join ${words(upstream)}`, () =>
+      list("joined", joined)
+    )
   },
 
   /** Some span of the trace answers a query. */

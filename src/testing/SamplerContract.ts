@@ -144,7 +144,8 @@ const plain: Question = {
   kind: "internal",
   startTimeUnixNano: 0n,
   parent: undefined,
-  hints: {}
+  hints: {},
+  baggage: new Map()
 }
 
 const parents: ReadonlyArray<Parent | undefined> = [

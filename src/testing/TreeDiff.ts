@@ -33,7 +33,7 @@ export const render = (rows: ReadonlyArray<Row>, options: { readonly colors: boo
   })
   const count = all === 1 ? "1 difference" : `${all} differences, the first`
   return [
-    `The trace is not as expected: ${count} at ${first.join(" › ")}`,
+    `The trace is not as expected: ${count} at ${first.map((name) => Printable.truncate(name, maxNameColumns)).join(" › ")}`,
     "",
     colors.dim(`   ${Printable.pad(expectedTitle, widest)}   seen`),
     ...body
@@ -82,7 +82,14 @@ const layOut = (rows: ReadonlyArray<Row>, folds: boolean): ReadonlyArray<Line> =
   const add = (rows: ReadonlyArray<Row>, outer: Branches, isRoot: boolean): void => {
     const lastLeft = rows.findLast(({ expected }) => expected !== undefined)
     const lastRight = rows.findLast(({ node }) => node !== undefined)
-    for (const row of rows) {
+    for (const entry of foldRuns(rows, folds)) {
+      if ("hidden" in entry) {
+        const words = `… ${entry.hidden} ${entry.areExpected ? "as expected" : "allowed"}`
+        const at = (outer: string) => (isRoot ? words : `${outer}│  ${words}`)
+        lines.push({ sign: " ", left: entry.areExpected ? at(outer.left) : "", right: at(outer.right) })
+        continue
+      }
+      const row = entry
       const { children, differences, faults, kind } = row
       const branch = (outer: string, last: Row | undefined): string =>
         isRoot ? "" : `${outer}${row === last ? "└─ " : "├─ "}`
@@ -92,10 +99,11 @@ const layOut = (rows: ReadonlyArray<Row>, folds: boolean): ReadonlyArray<Line> =
       const isFolded = kind === "unclaimed" || kind === "allowed" || (folds && kind === "matched" && differences === 0)
       const hidden = isFolded ? spansBelow(row) : 0
       const more = hidden === 0 ? "" : ` … ${counted(hidden)} below`
+      const [left, right] = namesOf(row)
       lines.push({
         sign: signOf(row),
-        left: row.expected === undefined ? "" : `${branch(outer.left, lastLeft)}${expectedText(row)}${more}`,
-        right: row.node === undefined ? "" : `${branch(outer.right, lastRight)}${seenText(row)}${more}`
+        left: left === "" ? "" : `${branch(outer.left, lastLeft)}${left}${more}`,
+        right: right === "" ? "" : `${branch(outer.right, lastRight)}${right}${more}`
       })
       const under = (inner: string) => `${inner}${children.length === 0 ? "   " : "│  "}`
       // Another name can be seen in the line itself.
@@ -118,12 +126,47 @@ const signOf = ({ faults, kind }: Row): Sign => {
   return faults.length > 0 ? "~" : " "
 }
 
-const expectedText = ({ expected }: Row): string => nameText(expected!.name)
-
-const seenText = ({ isMisplaced, kind, node }: Row): string => {
-  const { span } = node!
+/** What stands on both sides, `""` where nothing does. Long names are cut to where they differ. */
+const namesOf = ({ expected, isMisplaced, kind, node }: Row): readonly [string, string] => {
+  const wanted = expected === undefined ? "" : nameText(expected.name)
+  if (node === undefined) return [wanted, ""]
+  const name = Printable.safe(node.span.name)
+  const [left, right] = wanted === "" ? ["", name] : cutToDifference(wanted, name, maxNameColumns)
   const note = kind === "allowed" ? " (allowed)" : isMisplaced === true ? " (out of order)" : ""
-  return `${Printable.safe(span.name)} ${Printable.mark[Printable.outcome(span)]}${note}`
+  return [left, `${right} ${Printable.mark[Printable.outcome(node.span)]}${note}`]
+}
+
+const maxNameColumns = 60
+/** So many siblings in a row that are as they may be are shown, where there are more. */
+const maxRun = 5
+
+interface Hidden {
+  readonly hidden: number
+  readonly areExpected: boolean
+}
+
+/** Leaves out the middle of long runs of rows without a difference. */
+const foldRuns = (rows: ReadonlyArray<Row>, folds: boolean): ReadonlyArray<Row | Hidden> => {
+  const entries: Array<Row | Hidden> = []
+  let run: Array<Row> = []
+  const close = (): void => {
+    const mayFold = folds || run[0]?.kind === "allowed"
+    const hidden = mayFold && run.length > maxRun + 1 ? run.length - maxRun : 0
+    const stand = { hidden, areExpected: run[0]?.kind === "matched" }
+    entries.push(...(hidden === 0 ? run : [...run.slice(0, 2), stand, ...run.slice(2 + hidden)]))
+    run = []
+  }
+  for (const row of rows) {
+    if (row.differences === 0) {
+      if (run.length > 0 && run[0]?.kind !== row.kind) close()
+      run.push(row)
+      continue
+    }
+    close()
+    entries.push(row)
+  }
+  close()
+  return entries
 }
 
 const faultLine = ({ expected, seen, what }: Fault, left: string, right: string): Line => {

@@ -79,14 +79,43 @@ class Matcher {
     return row
   }
 
-  /** In order: the cheapest way from one list to the other, where only spans of one name are laid side by side. */
+  private isPerfect(expected: Tree.Expected, node: TraceTree.Node): boolean {
+    return isNamed(expected, node) && this.pair(expected, node).differences === 0
+  }
+
+  /** In order: what is as expected at either end needs no search, and between them the cheapest way is looked for. */
   private align(
+    items: ReadonlyArray<Tree.Expected>,
+    nodes: ReadonlyArray<TraceTree.Node>,
+    complete: boolean
+  ): ReadonlyArray<Row> {
+    const shorter = Math.min(items.length, nodes.length)
+    let start = 0
+    while (start < shorter && this.isPerfect(items[start]!, nodes[start]!)) start++
+    let end = 0
+    while (end < shorter - start && this.isPerfect(items.at(-1 - end)!, nodes.at(-1 - end)!)) end++
+    const pairs = (from: number, to: number, shift: number): ReadonlyArray<Row> =>
+      items.slice(from, to).map((item, index) => this.pair(item, nodes[from + index + shift]!))
+    const middle = this.cheapest(
+      items.slice(start, items.length - end),
+      nodes.slice(start, nodes.length - end),
+      complete
+    )
+    return [...pairs(0, start, 0), ...middle, ...pairs(items.length - end, items.length, nodes.length - items.length)]
+  }
+
+  /** The cheapest way from one list to the other, where only spans of one name are laid side by side. */
+  private cheapest(
     items: ReadonlyArray<Tree.Expected>,
     nodes: ReadonlyArray<TraceTree.Node>,
     complete: boolean
   ): ReadonlyArray<Row> {
     const extraCost = complete ? 1 : 0
     const width = nodes.length + 1
+    // A search through so many pairs would take minutes, and its outcome nobody could read: what is left is told as it is.
+    if (items.length * nodes.length > maxPairs) {
+      return [...items.map((item) => missing(item)), ...nodes.map((node) => extra(node, complete))]
+    }
     // costs[i * width + j]: of the items from i on and the nodes from j on.
     const costs = new Float64Array((items.length + 1) * width)
     const together = (i: number, j: number): number =>
@@ -124,49 +153,87 @@ class Matcher {
     nodes: ReadonlyArray<TraceTree.Node>,
     complete: boolean
   ): ReadonlyArray<Row> {
-    const takenBy = new Map<TraceTree.Node, Tree.Expected>()
-    const isPerfect = (item: Tree.Expected, node: TraceTree.Node): boolean =>
-      isNamed(item, node) && this.pair(item, node).differences === 0
-    const claim = (item: Tree.Expected, tried: Set<TraceTree.Node>): boolean =>
-      nodes.some((node) => {
-        if (tried.has(node) || !isPerfect(item, node)) return false
+    // By their places: one expectation may stand in the list several times.
+    const holder = new Map<number, number>()
+    const placeOf = new Map<number, number>()
+    const take = (item: number, node: number): void => {
+      holder.set(node, item)
+      placeOf.set(item, node)
+    }
+    let looks = 0
+    const fits = (item: number, node: number): boolean =>
+      looks++ < maxPairs && this.isPerfect(items[item]!, nodes[node]!)
+    // First those that find one which is free, each after the one before it, as they mostly stand.
+    let next = 0
+    for (const item of items.keys()) {
+      for (let step = 0; step < nodes.length; step++) {
+        const node = (next + step) % nodes.length
+        if (holder.has(node) || !fits(item, node)) continue
+        take(item, node)
+        next = node + 1
+        break
+      }
+    }
+    // Then those that find one only where another moves on.
+    const claim = (item: number, tried: Set<number>): boolean => {
+      for (const node of nodes.keys()) {
+        if (tried.has(node) || !fits(item, node)) continue
         tried.add(node)
-        const holder = takenBy.get(node)
-        if (holder !== undefined && !claim(holder, tried)) return false
-        takenBy.set(node, item)
+        const other = holder.get(node)
+        if (other !== undefined && !claim(other, tried)) continue
+        take(item, node)
         return true
-      })
-    for (const item of items) claim(item, new Set())
-    const nodeOf = new Map(Array.from(takenBy, ([node, item]) => [item, node]))
-    for (const item of items) {
-      if (nodeOf.has(item)) continue
-      const free = nodes.filter((node) => isNamed(item, node) && !takenBy.has(node))
-      const [best] = free.toSorted((a, b) => this.pair(item, a).differences - this.pair(item, b).differences)
-      if (best === undefined) continue
-      takenBy.set(best, item)
-      nodeOf.set(item, best)
+      }
+      return false
+    }
+    if (holder.size < Math.min(items.length, nodes.length)) {
+      for (const item of items.keys()) if (!placeOf.has(item)) claim(item, new Set())
+    }
+    for (const [index, item] of items.entries()) {
+      if (placeOf.has(index)) continue
+      let best: number | undefined
+      for (const [place, node] of nodes.entries()) {
+        if (holder.has(place) || !isNamed(item, node) || looks++ > maxPairs) continue
+        const known = best === undefined ? Infinity : this.pair(item, nodes[best]!).differences
+        if (this.pair(item, node).differences < known) best = place
+      }
+      if (best !== undefined) take(index, best)
     }
     return [
-      ...items.map((item) => {
-        const node = nodeOf.get(item)
-        return node === undefined ? missing(item) : this.pair(item, node)
+      ...items.map((item, index) => {
+        const place = placeOf.get(index)
+        return place === undefined ? missing(item) : this.pair(item, nodes[place]!)
       }),
-      ...nodes.filter((node) => !takenBy.has(node)).map((node) => extra(node, complete))
+      ...nodes.filter((_, place) => !holder.has(place)).map((node) => extra(node, complete))
     ]
   }
 
-  /** One that is missing beside one that nobody expected is most likely the same under another name. */
+  /**
+   * What is missing and what nobody expected, between the same neighbours, is most likely the same under other names: the
+   * first beside the first.
+   */
   private pairRenamed(rows: ReadonlyArray<Row>): ReadonlyArray<Row> {
     const paired: Array<Row> = []
-    for (const row of rows) {
-      const before = paired.at(-1)
-      const kinds = `${before?.kind} ${row.kind}`
-      const isRenamed = kinds === "missing unclaimed" || kinds === "unclaimed missing"
-      const expected = row.expected ?? before?.expected
-      const node = row.node ?? before?.node
-      if (!isRenamed || expected === undefined || node === undefined || isNamed(expected, node)) paired.push(row)
-      else paired.splice(-1, 1, this.pair(expected, node))
+    let run: Array<Row> = []
+    const close = (): void => {
+      const missing = run.filter(({ kind }) => kind === "missing")
+      const unclaimed = run.filter(({ kind }) => kind === "unclaimed")
+      const isOther = !missing.some(({ expected }) => unclaimed.some(({ node }) => isNamed(expected!, node!)))
+      const count = isOther ? Math.min(missing.length, unclaimed.length) : 0
+      for (let at = 0; at < count; at++) paired.push(this.pair(missing[at]!.expected!, unclaimed[at]!.node!))
+      const done = new Set([...missing.slice(0, count), ...unclaimed.slice(0, count)])
+      paired.push(...run.filter((row) => !done.has(row)))
+      run = []
     }
+    for (const row of rows) {
+      if (row.kind === "missing" || row.kind === "unclaimed") {
+        run.push(row)
+        continue
+      }
+      close()
+      paired.push(row)
+    }
+    close()
     return paired
   }
 
@@ -175,11 +242,11 @@ class Matcher {
     const missing = rows.flatMap(({ expected, kind }) =>
       kind === "missing" && expected !== undefined ? [expected] : []
     )
+    if (missing.length * rows.length > maxPairs) return rows
     return rows.map((row) => {
       const { kind, node } = row
       if (kind !== "unclaimed" || node === undefined) return row
-      const isIt = (expected: Tree.Expected) => isNamed(expected, node) && this.pair(expected, node).differences === 0
-      return missing.some(isIt) ? { ...row, isMisplaced: true } : row
+      return missing.some((expected) => this.isPerfect(expected, node)) ? { ...row, isMisplaced: true } : row
     })
   }
 
@@ -199,6 +266,9 @@ class Matcher {
     return span.links.map(({ spanId }) => this.spans.get(spanId)?.name ?? `span ${spanId}`)
   }
 }
+
+/** How many pairs of siblings are looked at, at most, for the best way to lay them side by side. */
+const maxPairs = 1_000_000
 
 const fault = (what: string, expected: string, seen: string): Fault => ({ what, expected, seen })
 

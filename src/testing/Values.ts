@@ -46,7 +46,7 @@ const isSame = (expected: AttributeValue, seen: AttributeValue | undefined): boo
   }
   const kinds = `${typeof expected} ${typeof seen}`
   const isMixed = kinds === "bigint number" || kinds === "number bigint"
-  return Object.is(expected, seen) || (isMixed && expected == seen)
+  return expected === seen || Object.is(expected, seen) || (isMixed && expected == seen)
 }
 
 /**

@@ -140,6 +140,49 @@ describe("expectTrace().toMatchTree", () => {
     expectTrace(traceOf("b", "b")).not.toMatchTree(Tree.anyOrder(any, first))
   })
 
+  it("counts an expectation as often as it stands there, also where it is one value", () => {
+    const traceOf = (...texts: ReadonlyArray<number>) =>
+      TraceTree.fromSpans([
+        SpanRecord.make({ name: "r", spanId: "00000000000000ff" }),
+        ...texts.map((x, n) =>
+          SpanRecord.make({
+            name: "a",
+            spanId: `${n + 1}`.padStart(16, "0"),
+            parentSpanId: "00000000000000ff",
+            attributes: { x }
+          })
+        )
+      ])[0]!
+    const a = span("a")
+    for (const group of [Tree.anyOrder(a, a), Tree.contains(a, a), Tree.exactly(a, a), Tree.inOrder(a, a)]) {
+      expectTrace(traceOf(1)).not.toMatchTree(span("r", group))
+      expectTrace(traceOf(1, 2)).toMatchTree(span("r", group))
+    }
+    const one = span("a", { attributes: { x: 1 } })
+    assert.match(
+      failure(() => expectTrace(traceOf(1, 2)).toMatchTree(span("r", Tree.anyOrder(one, one)))),
+      />~ └─ a +└─ a ·\n +x: 1 +x: 2$/
+    )
+  })
+
+  it("looks at thousands of siblings in no time, and does not give up what is as expected for what is not", () => {
+    const count = 5000
+    const [many] = TraceTree.fromSpans([
+      SpanRecord.make({ name: "r", spanId: "f".repeat(16) }),
+      ...Array.from({ length: count }, (_, n) =>
+        SpanRecord.make({ name: "a", spanId: (n + 1).toString(16).padStart(16, "0"), parentSpanId: "f".repeat(16) })
+      )
+    ])
+    const a = span("a")
+    const times = (n: number) => Array.from({ length: n }, () => a)
+    expectTrace(many!).toMatchTree(span("r", times(count)))
+    expectTrace(many!).toMatchTree(span("r", Tree.anyOrder(...times(count))))
+    expectTrace(many!).toMatchTree(span("r", Tree.contains(...times(10))))
+    expectTrace(many!).not.toMatchTree(span("r", times(count - 1)))
+    expectTrace(many!).not.toMatchTree(span("r", times(count + 1)))
+    expectTrace(many!).not.toMatchTree(span("r", Tree.anyOrder(...times(count + 1))))
+  })
+
   it("takes numbers as they are equal, whole ones also as bigint, and tells 0 from -0 and NaN from none", () => {
     const [numbers] = TraceTree.fromSpans([
       SpanRecord.make({ name: "n", attributes: { whole: 7, big: 2n ** 60n, list: [1, 2n], nan: Number.NaN } })
@@ -263,6 +306,15 @@ const failures: Record<string, () => unknown> = {
     ),
   "21 fewer in any order": () =>
     expectTrace(trace).toMatchTree(pipeline("agency", Tree.anyOrder(seen.reporter, seen.good, seen.fetcher))),
+  "33 two others under other names": () =>
+    expectTrace(trace).toMatchTree(
+      pipeline("agency", [handoff("downloader"), handoff("eyes", Tree.contains()), seen.bad, seen.reporter])
+    ),
+  "34 many that nobody asked for": () => expectTrace(wide!).toMatchTree(span("root", Tree.contains(span("child 61")))),
+  "35 long names that differ at their ends": () =>
+    expectTrace(TraceTree.fromSpans([SpanRecord.make({ name: `${long}a` })])[0]!).toMatchTree(span(`${long}b`)),
+  "36 attempts of nobody": () => expectTrace(trace).toHaveAttempts("nobody", 1),
+  "37 a fan-in of nobody": () => expectTrace(trace).toFanIn("nobody", []),
   "22 a handoff that did not come": () => expectTrace(trace).toHaveHandoff("vision", "critic"),
   "23 a handoff that should not have come": () => expectTrace(trace).not.toHaveHandoff("agency", "vision"),
   "24 handoffs in another order": () => expectTrace(trace).toHaveHandoffs(["vision", "fetcher"]),

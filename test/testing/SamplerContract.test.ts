@@ -98,7 +98,8 @@ describe("fromSampler", () => {
       kind: "client",
       startTimeUnixNano: 0n,
       parent: undefined,
-      hints: { tier: "gold", big: 1n }
+      hints: { tier: "gold", big: 1n },
+      baggage: new Map()
     })
     assert.deepStrictEqual(decision, { sampled: true, threshold: undefined })
     assert.deepStrictEqual(seen, ["0af7651916cd43dd8448eb211c80319c", "chat", 2, { tier: "gold" }])
