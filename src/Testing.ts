@@ -30,6 +30,16 @@ export {
 export * as OtlpReceiver from "./testing/OtlpReceiver.ts"
 export { samplerContract, type SamplerContractOptions, type SamplerRule } from "./testing/SamplerContract.ts"
 export { type Behaviour, pipeline, type Stub, stub } from "./testing/Stubs.ts"
-export { layer, layerWith, type Options, record, type Recorded, trace, Traces, traces } from "./testing/TestTracing.ts"
+export {
+  layer,
+  layerWith,
+  type Options,
+  record,
+  type Recorded,
+  type RecordOptions,
+  trace,
+  Traces,
+  traces
+} from "./testing/TestTracing.ts"
 export * as Tree from "./testing/Tree.ts"
 export { renderTree } from "./testing/TreeSnapshot.ts"

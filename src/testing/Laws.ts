@@ -42,6 +42,8 @@ export interface Violation {
 export interface Facts {
   /** Names of the spans that are open. Default: none. */
   readonly open?: ReadonlyArray<string> | undefined
+  /** Whether a span is open and yet to be recorded, so that its children are no orphans. Default: none is. */
+  readonly isOpen?: ((spanId: string) => boolean) | undefined
   /** Whether a span's fiber goes on without its parent's. Default: none does. */
   readonly isDetached?: ((spanId: string, parentSpanId: string) => boolean) | undefined
 }
@@ -65,7 +67,7 @@ export const violations = (traces: ReadonlyArray<TraceTree.Trace>, facts: Facts 
   ...(facts.open ?? []).map((name) =>
     violation("openSpans", `Span "${name}" is still open: end it before the test ends`)
   ),
-  ...traces.flatMap(orphans),
+  ...traces.flatMap((trace) => orphans(trace, facts)),
   ...sharedSpans(traces),
   ...traces.flatMap(noopIds),
   ...traces.flatMap((trace) => lateChildren(trace, facts)),
@@ -74,9 +76,9 @@ export const violations = (traces: ReadonlyArray<TraceTree.Trace>, facts: Facts 
 
 const violation = (law: Law, problem: string): Violation => ({ law, message: `${problem}, or allow "${law}"` })
 
-const orphans = (trace: TraceTree.Trace): ReadonlyArray<Violation> =>
+const orphans = (trace: TraceTree.Trace, { isOpen }: Facts): ReadonlyArray<Violation> =>
   trace.problems.flatMap((problem) =>
-    problem._tag !== "Orphan" || problem.span.parentIsRemote
+    problem._tag !== "Orphan" || problem.span.parentIsRemote || isOpen?.(problem.span.parentSpanId ?? "") === true
       ? []
       : [
           violation(

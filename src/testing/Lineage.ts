@@ -26,9 +26,13 @@ interface Place {
   /** The span in which it was forked, and the numbers of forks since that span, for the ids. */
   readonly within: Tracer.AnySpan | undefined
   readonly branch: ReadonlyArray<number>
+  /** The numbers of all forks that lead to it, for the ids below a span that came from elsewhere. */
+  readonly forksAll: ReadonlyArray<number>
   /** What it forked and opened so far. */
   steps: number
   readonly forks: Map<Tracer.AnySpan | undefined, number>
+  /** How many it forked, in whatever span. */
+  forked: number
 }
 
 /**
@@ -50,7 +54,10 @@ export class Lineage {
 
   /** Ids that derive from the parent, the name, the branch, and the number among those that are equal in all of these. */
   readonly ids: Ids = {
-    traceId: (name) => idOf(`trace ${name} ${this.next(`trace ${name}`)}`, 4),
+    traceId: (name) => {
+      const stand = `trace ${this.branchOf(Fiber.getCurrent())} ${name}`
+      return idOf(`${stand} ${this.next(stand)}`, 4)
+    },
     spanId: (span) => this.spanId(span)
   }
 
@@ -73,6 +80,12 @@ export class Lineage {
     return compareNumbers(this.orders.get(left) ?? [Infinity], this.orders.get(right) ?? [Infinity])
   }
 
+  /** Whether a span's fiber ends with its parent fiber, at the latest: nobody need end the span. */
+  isSupervised(span: string): boolean {
+    const fiber = this.fibers.get(span)
+    return fiber !== undefined && !this.detached.has(fiber) && this.places.get(fiber)?.forker !== undefined
+  }
+
   /** Whether a span runs in a fiber that goes on without the one of another span: nobody waits for it. */
   isDetached(span: string, parent: string): boolean {
     const waits = this.fibers.get(parent)
@@ -86,14 +99,28 @@ export class Lineage {
   private spanId({ name, parentSpanId, traceId }: NewSpan): string {
     const fiber = Fiber.getCurrent()
     const place = fiber === undefined ? undefined : this.placeOf(fiber)
-    const branch = place !== undefined && place.within === fiber?.cache.span ? place.branch : []
-    const stand = `${parentSpanId ?? traceId} ${branch.join(".")} ${name}`
+    const stand = `${parentSpanId ?? traceId} ${this.branchOf(fiber)} ${name}`
     const id = idOf(`span ${stand} ${this.next(stand)}`, 2)
     // Plain code has no fiber. It can only be told by its turn, after all that has one.
     this.orders.set(id, place === undefined ? [Infinity, this.orders.size] : [...place.order, place.steps++])
     if (fiber !== undefined) this.fibers.set(id, fiber.id)
     if (fiber !== undefined && !isChild(fiber)) this.detached.add(fiber.id)
     return id
+  }
+
+  /** The forks between the span that a fiber is in and the fiber itself, where others may have the same name and parent. */
+  private branchOf(fiber: AnyFiber | undefined): string {
+    if (fiber === undefined) return ""
+    const place = this.placeOf(fiber)
+    const { span } = fiber.cache
+    if (place.within === span) return place.branch.join(".")
+    const isOwn = span !== undefined && this.fibers.get(span.spanId) === fiber.id
+    return isOwn ? "" : `/${place.forksAll.join(".")}`
+  }
+
+  /** Notes that a fiber is at work. */
+  see(fiber: AnyFiber): void {
+    this.live.add(fiber)
   }
 
   private next(what: string): number {
@@ -119,8 +146,10 @@ export class Lineage {
       order: [...place.order, place.steps++],
       within,
       branch: place.within === within ? [...place.branch, fork] : [fork],
+      forksAll: [...place.forksAll, place.forked++],
       steps: 0,
-      forks: new Map()
+      forks: new Map(),
+      forked: 0
     }
   }
 
@@ -148,8 +177,10 @@ const rootPlace = (id: number): Place => ({
   order: [id],
   within: undefined,
   branch: [],
+  forksAll: [],
   steps: 0,
-  forks: new Map()
+  forks: new Map(),
+  forked: 0
 })
 
 const compareNumbers = (left: ReadonlyArray<number>, right: ReadonlyArray<number>): number => {

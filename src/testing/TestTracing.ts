@@ -4,15 +4,15 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
@@ -26,7 +26,7 @@ import type { Attributes, SpanEvent, SpanRecord } from "../SpanRecord.ts"
 import * as TraceTree from "../TraceTree.ts"
 import * as Laws from "./Laws.ts"
 import { Lineage } from "./Lineage.ts"
-import * as Turns from "./Turns.ts"
+import * as TestTime from "./TestTime.ts"
 
 /**
  * Reads the traces that a test has recorded so far.
@@ -70,6 +70,11 @@ export interface Options {
  * built has a recorder of its own, and nothing is global. A fiber's number and the frames of a stack, which differ from
  * run to run, are left out.
  *
+ * **Gotchas**: what the program itself leaves to chance stays so: who writes first on a span that several fibers share,
+ * which finalizers run first, who fills a cache, which worker takes an item, and what a fan-in joins after branches that
+ * were not made by `Pipeline`. A layer that several tests share has their traces together until `Traces.clear`, and its
+ * laws are checked when the last one has ended.
+ *
  * @example
  * ```ts
  * import { Effect } from "effect"
@@ -86,36 +91,34 @@ export interface Options {
  *
  * @since 0.1.0
  */
-export const layerWith = (options: Options): Layer.Layer<Traces | Delivery.Deliveries> => {
-  const recording = Layer.effectContext(
+export const layerWith = (options: Options): Layer.Layer<Traces | Delivery.Deliveries> =>
+  Layer.effectContext(
     Effect.gen(function* () {
-      const recorder = new TestRecorder()
-      const { allow = [] } = options
-      yield* Effect.addFinalizer((exit) =>
-        Exit.isFailure(exit) ? Effect.void : Effect.suspend(() => dieOf(recorder.violations(allow)))
-      )
-      return recorder.context
+      const { context, recorder } = yield* begin(options)
+      yield* Effect.addFinalizer((exit) => (Exit.isFailure(exit) ? Effect.void : recorder.check(options, undefined)))
+      return context
     })
   )
-  return Layer.provideMerge(recording, options.clock === "live" ? liveClock : testClock)
-}
 
-/** Also where the test has a clock that stands still. */
-const liveClock: Layer.Layer<never> = Layer.sync(Clock.Clock, () => Clock.Clock.defaultValue())
-
-/** The clock of the test where it has one, and what knows when time may go on. */
-const testClock: Layer.Layer<Turns.Turns> = Layer.effectContext(
+/** A recorder, with the time that it goes by. */
+const begin = (options: Options) =>
   Effect.gen(function* () {
-    // From now on the clock warns of nothing: it would fork a fiber for that wherever somebody happens to sleep first.
-    yield* TestClock.adjust(0)
-    const { scheduler, turns } = Turns.watch(yield* Scheduler.Scheduler)
-    return Context.make(Turns.Turns, turns).pipe(Context.add(Scheduler.Scheduler, scheduler))
+    const recorder = new TestRecorder()
+    const { pending, scheduler } = TestTime.watchScheduler(yield* Scheduler.Scheduler, recorder.onTurn)
+    const context = Context.add(recorder.context, Scheduler.Scheduler, scheduler)
+    // Also where the test has a clock that stands still.
+    if (options.clock === "live") {
+      return { recorder, time: undefined, context: Context.add(context, Clock.Clock, Clock.Clock.defaultValue()) }
+    }
+    const outer = yield* Clock.Clock
+    const testClock = isTestClock(outer) ? outer : yield* TestClock.make()
+    // It warns of nothing from now on: for that it would fork a fiber wherever somebody happens to sleep first.
+    yield* testClock.adjust(0)
+    const { clock, time } = TestTime.watchClock(testClock, pending)
+    return { recorder, time, context: Context.add(context, Clock.Clock, clock) }
   })
-).pipe(
-  Layer.provideMerge(
-    Layer.unwrap(Effect.map(Clock.Clock, (clock) => ("adjust" in clock ? Layer.empty : TestClock.layer())))
-  )
-)
+
+const isTestClock = (clock: Clock.Clock): clock is TestClock.TestClock => "adjust" in clock
 
 /**
  * `layerWith` as it is by default: on a test clock, under all laws.
@@ -172,20 +175,17 @@ export interface Recorded<A, E> {
  */
 export const record = <A, E, R>(
   program: Effect.Effect<A, E, R>,
-  options: Options & {
-    /** How far the test clock goes on while the program runs. Default: not at all. */
-    readonly advance?: Duration.Input | undefined
-  } = {}
+  options: RecordOptions = {}
 ): Effect.Effect<Recorded<A, E>, never, Exclude<R, Traces | Delivery.Deliveries>> => {
   const running = Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(program)
-    if (options.advance !== undefined) {
-      const turns = yield* Effect.serviceOption(Turns.Turns)
-      if (Option.isSome(turns)) yield* turns.value.over
-      yield* TestClock.adjust(options.advance)
+    const { context, recorder, time } = yield* begin(options)
+    const fiber = yield* Effect.forkChild(Effect.provide(program, context))
+    if (time !== undefined && options.advance !== undefined) {
+      yield* time.advance(Duration.fromInputUnsafe(options.advance), fiber)
     }
     const exit = yield* Fiber.await(fiber)
-    const traces = yield* (yield* Traces).all
+    yield* recorder.check(options, exit)
+    const traces = recorder.traces()
     return {
       exit,
       traces,
@@ -194,8 +194,24 @@ export const record = <A, E, R>(
       }
     }
   })
-  return Effect.provide(running, layerWith(options)) as never
+  return Effect.scoped(running) as never
 }
+
+/**
+ * How `record` runs a program.
+ *
+ * @since 0.1.0
+ */
+export type RecordOptions =
+  | (Options & {
+      readonly clock?: "test" | undefined
+      /**
+       * How far the test's clock goes on while the program runs: from one waking fiber to the next, whenever all sleep.
+       * Default: not at all.
+       */
+      readonly advance?: Duration.Input | undefined
+    })
+  | (Options & { readonly clock: "live"; readonly advance?: undefined })
 
 /** A trace is one, or there is something to explain. */
 const theOnly = (traces: ReadonlyArray<TraceTree.Trace>): TraceTree.Trace => {
@@ -205,18 +221,9 @@ const theOnly = (traces: ReadonlyArray<TraceTree.Trace>): TraceTree.Trace => {
   throw new TypeError(
     one === undefined
       ? "There is no trace: no span has ended, or it ended outside of the layer"
-      : `There are ${traces.length} traces, which begin with ${roots}: read them all, or put one span around them`
+      : `There are ${traces.length} traces, which begin with ${roots}: read them all, put one span around them, or clear what another test of the same layer left`
   )
 }
-
-const dieOf = (violations: ReadonlyArray<Laws.Violation>): Effect.Effect<void> =>
-  violations.length === 0
-    ? Effect.void
-    : Effect.die(
-        new TypeError(
-          ["The traces of this test break laws:", ...violations.map(({ message }) => `- ${message}`)].join("\n")
-        )
-      )
 
 /** The recorder of one test. */
 class TestRecorder {
@@ -225,6 +232,7 @@ class TestRecorder {
   private readonly buffer = new SpanBuffer()
   private readonly recorder: Recorder.Recorder
   private ended: Array<Batch> = []
+  private cleared: Array<Batch> = []
 
   constructor() {
     this.recorder = Recorder.make({
@@ -237,7 +245,7 @@ class TestRecorder {
       all,
       one: Effect.map(all, theOnly),
       clear: Effect.sync(() => {
-        this.buffer.take()
+        this.cleared.push(...this.ended, this.buffer.take())
         this.ended = []
       })
     }).pipe(
@@ -251,18 +259,48 @@ class TestRecorder {
     )
   }
 
+  readonly onTurn = (fiber: Fiber.Fiber<unknown, unknown>): void => this.lineage.see(fiber)
+
   traces(): ReadonlyArray<TraceTree.Trace> {
     this.ended.push(this.buffer.take())
-    const spans = Result.getOrThrow(OtlpProtobuf.decode(join(this.ended).bytes)).map(reproducible)
-    return TraceTree.fromSpans(spans, (a, b) => this.lineage.compare(a.spanId, b.spanId))
+    return this.treesOf(this.ended)
   }
 
-  violations(allow: ReadonlyArray<Laws.Law>): ReadonlyArray<Laws.Violation> {
-    const open = this.recorder.takeOverdue(BigInt(Number.MAX_SAFE_INTEGER) ** 2n).map(({ name }) => name)
-    const isDetached = (span: string, parent: string) => this.lineage.isDetached(span, parent)
-    return Laws.violations(this.traces(), { open, isDetached }).filter(({ law }) => !allow.includes(law))
+  private treesOf(batches: ReadonlyArray<Batch>): ReadonlyArray<TraceTree.Trace> {
+    const compare = (a: { readonly spanId: string }, b: { readonly spanId: string }) =>
+      this.lineage.compare(a.spanId, b.spanId)
+    const spans = Result.getOrThrow(OtlpProtobuf.decode(join(batches).bytes)).map((span) => ({
+      ...reproducible(span),
+      links: span.links.toSorted(compare)
+    }))
+    return TraceTree.fromSpans(spans, compare)
+  }
+
+  /** Dies where a law does not hold, also of what was cleared, and then tells how the program ended if it failed. */
+  check({ allow = [] }: Options, exit: Exit.Exit<unknown, unknown> | undefined): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.ended.push(this.buffer.take())
+      const all = this.recorder.takeOverdue(endOfTime)
+      // What stands in a child fiber is ended with its parent fiber, which may still have to end.
+      const supervised = new Set(all.flatMap(({ spanId }) => (this.lineage.isSupervised(spanId) ? [spanId] : [])))
+      const facts: Laws.Facts = {
+        open: all.filter(({ spanId }) => !supervised.has(spanId)).map(({ name }) => name),
+        isOpen: (spanId) => supervised.has(spanId),
+        isDetached: (span, parent) => this.lineage.isDetached(span, parent)
+      }
+      const broken = Laws.violations(this.treesOf([...this.cleared, ...this.ended]), facts).filter(
+        ({ law }) => !allow.includes(law)
+      )
+      if (broken.length === 0) return Effect.void
+      const failure =
+        exit === undefined || Exit.isSuccess(exit) ? [] : [`The program itself failed: ${Cause.pretty(exit.cause)}`]
+      const lines = ["The traces of this test break laws:", ...broken.map(({ message }) => `- ${message}`), ...failure]
+      return Effect.die(new TypeError(lines.join("\n")))
+    })
   }
 }
+
+const endOfTime = 2n ** 63n
 
 /** Leaves out what is another each time. */
 const reproducible = (span: SpanRecord): SpanRecord => ({ ...span, events: span.events.map(reproducibleEvent) })

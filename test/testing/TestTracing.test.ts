@@ -52,27 +52,120 @@ const agency = Pipeline.make("agency", () =>
   })
 )
 
-const bytesOf = (seed: number | undefined) =>
-  Effect.gen(function* () {
-    const program = seed === undefined ? agency() : Effect.provideService(agency(), Scheduler.Scheduler, shuffled(seed))
-    const { exit, trace } = yield* Testing.record(program, { advance: "1 minute" })
+/** What a program leaves under a schedule of chance: the bytes of its traces, and their text. */
+const leftBy = <A, E>(program: Effect.Effect<A, E>, seed: number | undefined) => {
+  const recording = Effect.gen(function* () {
+    const { exit, traces } = yield* Testing.record(program, { advance: "1 minute" })
     assert.isTrue(Exit.isSuccess(exit))
-    const { bytes } = OtlpProtobuf.encode(Array.from(trace.spans))
-    return { bytes, text: Testing.renderTree(trace, { durations: true }) }
+    return {
+      bytes: OtlpProtobuf.encode(traces.flatMap(({ spans }) => spans)).bytes,
+      text: traces.map((trace) => Testing.renderTree(trace, { durations: true })).join("\n\n")
+    }
   }).pipe(Effect.provide(Logger.layer([Logger.tracerLogger])))
+  return seed === undefined ? recording : Effect.provideService(recording, Scheduler.Scheduler, shuffled(seed))
+}
+
+const expectSame = async <A, E>(program: Effect.Effect<A, E>, seeds: number) => {
+  const { bytes, text } = await Effect.runPromise(leftBy(program, undefined))
+  for (let seed = 1; seed <= seeds; seed++) {
+    const again = await Effect.runPromise(leftBy(program, seed))
+    assert.strictEqual(again.text, text, `seed ${seed}`)
+    assert.isTrue(Buffer.from(again.bytes).equals(Buffer.from(bytes)), `other bytes with seed ${seed}`)
+  }
+  return { bytes, text }
+}
+
+const leaf = (name: string) => Effect.withSpan(Effect.yieldNow, name)
+const root = Effect.withSpan("root")
+const all = { concurrency: "unbounded" } as const
+const two = { concurrency: 2 } as const
+
+/** Work side by side in ways in which it is hard to see who stands where. */
+const programs: Record<string, Effect.Effect<unknown>> = {
+  "items without spans, in bounded branches of branches": root(
+    Effect.forEach(
+      ["x", "y"],
+      (branch) => Effect.forEach([1, 2, 3, 4], (n) => (n % 2 === 1 ? Effect.yieldNow : leaf(`${branch}${n}`)), two),
+      all
+    )
+  ),
+  "two bounded loops side by side": root(
+    Effect.all(
+      [Effect.forEach([1, 2, 3, 4], () => leaf("a"), two), Effect.forEach([1, 2, 3, 4], () => leaf("b"), two)],
+      all
+    )
+  ),
+  "items that wait for something without a span": root(
+    Effect.forEach(
+      [1, 2, 3, 4, 5],
+      (n) => (n % 2 === 1 ? Effect.promise(() => Promise.resolve(n)) : leaf(`leaf ${n}`)),
+      two
+    )
+  ),
+  "traces side by side": Effect.forEach(["a", "b", "c"], (topic) => leaf(topic).pipe(root), all),
+  "spans below a span from elsewhere": Effect.gen(function* () {
+    const parent = yield* Effect.makeSpanScoped("parent")
+    yield* Effect.forEach([1, 2, 3], () => Effect.withParentSpan(leaf("leaf"), parent), all)
+  }).pipe(Effect.scoped),
+  "races and timeouts": root(
+    Effect.all(
+      [
+        Effect.race(
+          Effect.andThen(leaf("quick"), Effect.sleep("1 second")),
+          Effect.andThen(leaf("slow"), Effect.never)
+        ),
+        Effect.timeoutOption(Effect.andThen(leaf("late"), Effect.never), "2 seconds"),
+        Effect.raceFirst(leaf("first").pipe(Effect.delay("1 second")), leaf("second").pipe(Effect.delay("3 seconds")))
+      ],
+      all
+    )
+  ),
+  "fibers that are forked and joined": root(
+    Effect.gen(function* () {
+      const fibers = yield* Effect.forEach([1, 2, 3], (n) =>
+        Effect.forkChild(Effect.andThen(Effect.yieldNow, leaf(`f${n}`)))
+      )
+      yield* leaf("own")
+      yield* Effect.forEach(fibers, Fiber.join)
+    })
+  )
+}
 
 describe("record", () => {
   it("gives the same bytes a thousand times, however the fibers of a pipeline take turns", async () => {
-    const { bytes, text } = await Effect.runPromise(bytesOf(undefined))
+    const { bytes, text } = await expectSame(agency(), 1000)
     // Node and Deno hold theirs against one file.
     const sum = createHash("sha256").update(bytes).digest("hex")
     await expect(`${text}\n\nsha256 of its protobuf: ${sum}\n`).toMatchFileSnapshot("golden/agency.txt")
-    for (let seed = 1; seed <= 1000; seed++) {
-      const again = await Effect.runPromise(bytesOf(seed))
-      assert.strictEqual(again.text, text, `seed ${seed}`)
-      assert.isTrue(Buffer.from(again.bytes).equals(Buffer.from(bytes)), `other bytes with seed ${seed}`)
-    }
   }, 60_000)
+
+  it.each(Object.entries(programs))("gives the same bytes for %s", async (_, program) => {
+    await expectSame(program, 50)
+  })
+
+  it("moves time again after something real, and only while all sleep", async () => {
+    const program = Effect.gen(function* () {
+      for (let n = 0; n < 3; n++) {
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+        yield* Effect.sleep("1 second")
+      }
+    })
+    const { trace } = await Effect.runPromise(Testing.record(Effect.withSpan(program, "x"), { advance: "1 minute" }))
+    assert.strictEqual(trace.endTimeUnixNano, 3_000_000_000n)
+  })
+
+  it("tells of laws that a program breaks and of its own failure", async () => {
+    const program = Effect.andThen(
+      Effect.makeSpan("forgotten"),
+      Effect.flatMap(Effect.makeSpan("lost"), (lost) =>
+        Effect.andThen(Effect.withSpan(Effect.void, "orphan", { parent: lost }), new Busy({ photo: "x" }))
+      )
+    )
+    const exit = await Effect.runPromiseExit(Testing.record(program))
+    const message = Exit.isFailure(exit) ? (Cause.squash(exit.cause) as Error).message : ""
+    assert.include(message, '- Span "forgotten" is still open')
+    assert.include(message, "The program itself failed: Busy")
+  })
 
   it("gives how the program ended, also where it fails", async () => {
     const { exit, trace } = await Effect.runPromise(Testing.record(Effect.withSpan(Effect.fail("no"), "work")))
@@ -118,7 +211,7 @@ describe("record", () => {
     )
     assert.throws(
       () => two.trace,
-      'There are 2 traces, which begin with "a", "b": read them all, or put one span around them'
+      'There are 2 traces, which begin with "a", "b": read them all, put one span around them, or clear what another test of the same layer left'
     )
     assert.deepStrictEqual(
       two.traces.map(({ roots }) => roots[0]?.span.name),
@@ -232,6 +325,28 @@ describe("layer", () => {
         yield* Fiber.join(fiber)
       })
       assert.include(yield* ending(program), '- Span "background" ended after its parent "parent"')
+    })
+  )
+
+  it.effect("lets a child fiber be, which ends with the test", () =>
+    Effect.gen(function* () {
+      const left = Effect.andThen(
+        Effect.forkChild(Effect.withSpan(Effect.andThen(leaf("done"), Effect.never), "open")),
+        Effect.yieldNow
+      )
+      assert.strictEqual(yield* ending(left), "")
+      assert.isTrue(Exit.isSuccess((yield* Testing.record(left)).exit))
+    })
+  )
+
+  it.effect("holds the laws over what was cleared too", () =>
+    Effect.gen(function* () {
+      const orphan = Effect.flatMap(Effect.makeSpan("lost"), (lost) => child("orphan", lost))
+      const cleared = Effect.andThen(
+        orphan,
+        Effect.flatMap(Testing.Traces, ({ clear }) => clear)
+      )
+      assert.include(yield* ending(cleared), '- Span "orphan" is an orphan')
     })
   )
 
