@@ -31,6 +31,7 @@ export * as OtlpReceiver from "./testing/OtlpReceiver.ts"
 export { samplerContract, type SamplerContractOptions, type SamplerRule } from "./testing/SamplerContract.ts"
 export { type Behaviour, pipeline, type Stub, stub } from "./testing/Stubs.ts"
 export {
+  clear,
   layer,
   layerWith,
   type Options,

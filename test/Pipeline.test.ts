@@ -245,7 +245,7 @@ describe("Pipeline.fanIn", () => {
         })
       )
       const { trace } = yield* finished(program(1))
-      expectTrace(trace).toFanIn("sum", ["double", "slow"])
+      expectTrace(trace).toFanIn("sum", ["slow", "double"])
     })
   )
 

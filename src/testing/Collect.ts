@@ -156,9 +156,20 @@ const run = (program: string | URL, options: CollectOptions, endpoint: string): 
       child.on("error", ({ message }) =>
         resume(errors("notStarted", `${message}: give an executable that is there, or have it on the PATH`))
       )
-      child.on("close", (exitCode, signal) =>
+      const end = (exitCode: number | null, signal: string | null): void => {
+        clearTimeout(timer)
         resume(Effect.succeed({ exitCode, signal, stdout: stdout(), stderr: stderr() }))
-      )
+      }
+      let timer: ReturnType<typeof setTimeout> | undefined
+      child.on("close", end)
+      // A daemon that it has left behind may hold its output open for good.
+      child.on("exit", (exitCode, signal) => {
+        timer = setTimeout(() => {
+          child.stdout.destroy()
+          child.stderr.destroy()
+          end(exitCode, signal)
+        }, maxOutputMillis)
+      })
       return kill(child)
     })
     const late = () =>
@@ -187,6 +198,8 @@ const kill = (child: ChildProcess.ChildProcessByStdio<null, Readable, Readable>)
   })
 
 const maxKillMillis = 1000
+/** How long what a program has written may take to come through after its end. */
+const maxOutputMillis = 500
 
 const fileOf = (program: string | URL): string => {
   const url = typeof program === "string" ? (isUrl(program) ? URL.parse(program) : null) : program

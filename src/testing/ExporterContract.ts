@@ -30,6 +30,7 @@ export type ExporterRule =
   | "allFields"
   | "exactNumbers"
   | "anySpans"
+  | "largeBatch"
   | "inOrder"
   | "bytesNotKept"
   | "bytesNotChanged"
@@ -166,7 +167,7 @@ export const exporterContract = <E = never>(options: ExporterContractOptions<E>)
         })
       ],
       lazy: [
-        "export does its work when its Effect is run, and each time that it is run",
+        "export does its work when its Effect is run, and not before",
         rule((exporter) =>
           Effect.gen(function* () {
             const [first, second] = [spans.some(1), spans.some(1)]
@@ -235,6 +236,10 @@ export const exporterContract = <E = never>(options: ExporterContractOptions<E>)
             yield* delivers(exporter, sent)
           })
         )
+      ],
+      largeBatch: [
+        "export takes a batch of a megabyte, as Delivery makes them",
+        rule((exporter) => delivers(exporter, spans.some(10, { attributes: { text: "long ".repeat(20_000) } })))
       ],
       inOrder: [
         "batches that are exported one after the other arrive in this order",

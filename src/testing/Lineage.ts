@@ -114,6 +114,8 @@ export class Lineage {
     const place = this.placeOf(fiber)
     const { span } = fiber.cache
     if (place.within === span) return place.branch.join(".")
+    // What is not recorded makes its id when it is asked for it, which may be now.
+    if (span?.sampled === false) return ""
     const isOwn = span !== undefined && this.fibers.get(span.spanId) === fiber.id
     return isOwn ? "" : `/${place.forksAll.join(".")}`
   }

@@ -17,7 +17,7 @@ export interface Stub<out R = never> {
   readonly agent: string
   readonly run: (input: unknown, call: number) => Effect.Effect<unknown, unknown>
   /** Never there: it carries the type alone. */
-  readonly _R?: R
+  readonly _R?: (() => R) | undefined
 }
 
 /**
@@ -65,8 +65,8 @@ const acting = (behaviour: Exclude<Behaviour<never, unknown, unknown>, Function>
  * Runs a pipeline with stand-ins for its agents. A call of an agent that has none is a defect that names it, unless
  * `others` lets those run.
  *
- * **Gotchas**: what the stubbed agents require is not required any more. A pipeline that uses one of their services by
- * itself must be given that, though its type does not say so.
+ * **Gotchas**: what stubbed agents require is not required any more, where they are stubbed by the agent itself and not by
+ * its name. A pipeline that uses one of their services by itself must be given that, though its type does not say so.
  *
  * @example
  * ```ts
@@ -84,17 +84,21 @@ const acting = (behaviour: Exclude<Behaviour<never, unknown, unknown>, Function>
  *
  * @since 0.1.0
  */
-export const pipeline = <A, E, R, S>(
+export const pipeline = <A, E, R, const Stubs extends ReadonlyArray<Stub<unknown>>>(
   program: Effect.Effect<A, E, R>,
-  stubs: ReadonlyArray<Stub<S>>,
+  stubs: Stubs,
   options: {
     /** What becomes of agents that have no stub. Default: `refuse`. */
     readonly others?: "refuse" | "run" | undefined
   } = {}
-): Effect.Effect<A, E, Exclude<R, S>> =>
+): Effect.Effect<A, E, Exclude<R, RequiredBy<Stubs[number]>>> =>
   Effect.suspend(() => {
     const calls = new Map<string, number>()
-    const byName = new Map(stubs.map((stub) => [stub.agent, stub]))
+    const byName = new Map<string, Stub<unknown>>()
+    for (const stub of stubs) {
+      if (byName.has(stub.agent)) throw new TypeError(`Agent "${stub.agent}" has two stubs: one is enough`)
+      byName.set(stub.agent, stub)
+    }
     const runOf = (agent: string) => {
       const stub = byName.get(agent)
       if (stub === undefined) return options.others === "run" ? undefined : () => refusal(agent, stubs)
@@ -105,7 +109,9 @@ export const pipeline = <A, E, R, S>(
       }
     }
     return HandoffSpan.withStubs(runOf, program)
-  }) as Effect.Effect<A, E, Exclude<R, S>>
+  }) as Effect.Effect<A, E, Exclude<R, RequiredBy<Stubs[number]>>>
+
+type RequiredBy<S> = S extends Stub<infer R> ? R : never
 
 const refusal = (agent: string, stubs: ReadonlyArray<{ readonly agent: string }>): Effect.Effect<never> => {
   const known = stubs.map((stub) => `"${stub.agent}"`).join(", ")

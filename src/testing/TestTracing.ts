@@ -22,7 +22,7 @@ import * as Delivery from "../Delivery.ts"
 import * as OtlpProtobuf from "../OtlpProtobuf.ts"
 import * as Recorder from "../Recorder.ts"
 import { join, type Batch, SpanBuffer } from "../SpanBuffer.ts"
-import type { Attributes, SpanEvent, SpanRecord } from "../SpanRecord.ts"
+import type { Attributes, SpanEvent, SpanLink, SpanRecord } from "../SpanRecord.ts"
 import * as TraceTree from "../TraceTree.ts"
 import * as Laws from "./Laws.ts"
 import { Lineage } from "./Lineage.ts"
@@ -143,6 +143,13 @@ export const traces: Effect.Effect<ReadonlyArray<TraceTree.Trace>, never, Traces
  * @since 0.1.0
  */
 export const trace: Effect.Effect<TraceTree.Trace, never, Traces> = Effect.flatMap(Traces, ({ one }) => one)
+
+/**
+ * Forgets what was recorded so far, for tests that share a layer.
+ *
+ * @since 0.1.0
+ */
+export const clear: Effect.Effect<void, never, Traces> = Effect.flatMap(Traces, ({ clear }) => clear)
 
 /**
  * How a program ended, and what it left.
@@ -269,10 +276,7 @@ class TestRecorder {
   private treesOf(batches: ReadonlyArray<Batch>): ReadonlyArray<TraceTree.Trace> {
     const compare = (a: { readonly spanId: string }, b: { readonly spanId: string }) =>
       this.lineage.compare(a.spanId, b.spanId)
-    const spans = Result.getOrThrow(OtlpProtobuf.decode(join(batches).bytes)).map((span) => ({
-      ...reproducible(span),
-      links: span.links.toSorted(compare)
-    }))
+    const spans = Result.getOrThrow(OtlpProtobuf.decode(join(batches).bytes)).map((span) => reproducible(span, compare))
     return TraceTree.fromSpans(spans, compare)
   }
 
@@ -303,7 +307,11 @@ class TestRecorder {
 const endOfTime = 2n ** 63n
 
 /** Leaves out what is another each time. */
-const reproducible = (span: SpanRecord): SpanRecord => ({ ...span, events: span.events.map(reproducibleEvent) })
+const reproducible = (span: SpanRecord, compare: (a: SpanLink, b: SpanLink) => number): SpanRecord => ({
+  ...span,
+  events: span.events.map(reproducibleEvent),
+  links: span.links.toSorted(compare)
+})
 
 const reproducibleEvent = (event: SpanEvent): SpanEvent => ({
   ...event,

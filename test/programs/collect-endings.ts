@@ -1,4 +1,5 @@
 // A program without traces that behaves as its first argument says.
+import { spawn } from "node:child_process"
 import { writeSync } from "node:fs"
 import { connect } from "node:net"
 
@@ -7,6 +8,12 @@ const endings: Readonly<Record<string, () => void>> = {
   "is killed": () => process.kill(process.pid, "SIGTERM"),
   "says much": () => {
     for (let n = 0; n < 40; n++) writeSync(1, "é".repeat(32_768))
+  },
+  "leaves a daemon": () => {
+    // It holds this program's output open, and ends by itself.
+    spawn(process.execPath, ["-e", "setTimeout(() => {}, 5000)"], { detached: true, stdio: "inherit" }).unref()
+    writeSync(1, "done\n")
+    process.exit(3)
   },
   "goes on": () => {
     writeSync(1, "working\n")

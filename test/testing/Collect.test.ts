@@ -225,6 +225,14 @@ describe("collect", () => {
     })
   )
 
+  it.effect("does not wait for a daemon that a program has left behind", () =>
+    Effect.gen(function* () {
+      const options = { runtime: "node", arguments: ["leaves a daemon"], timeout: "4 seconds" } as const
+      const { exitCode, stdout } = yield* collect(program("endings"), options)
+      assert.deepStrictEqual([exitCode, stdout], [3, "done\n"])
+    })
+  )
+
   it.effect("kills a program when it is interrupted", () =>
     Effect.gen(function* () {
       const { closed, opened, port } = yield* listening

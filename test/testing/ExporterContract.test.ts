@@ -261,6 +261,12 @@ describe("exporterContract", () => {
       /^span "span \d+": attributes.most: sent 9223372036854775807n, received 9223372036854776000$/
     ],
     [
+      "largeBatch",
+      "takes large batches and loses them",
+      () => broken((keep) => ({ export: (batch) => Effect.sync(() => batch.bytes.length < 100_000 && keep(batch)) })),
+      /^span "span 1": sent once, received 0/
+    ],
+    [
       "anySpans",
       "dies of an empty name",
       () =>

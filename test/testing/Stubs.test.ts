@@ -91,6 +91,11 @@ describe("pipeline", () => {
     })
   )
 
+  it("refuses two stubs for one agent", () => {
+    const stub = Testing.stub(critic, { output: "x" })
+    assert.throws(() => Effect.runSync(Testing.pipeline(critic("x"), [stub, stub])), 'Agent "critic" has two stubs')
+  })
+
   it.effect("stands in for agents in branches and inner pipelines too, and is gone afterwards", () =>
     Effect.gen(function* () {
       const inner = Pipeline.make("inner", critic)

@@ -203,6 +203,14 @@ describe("record", () => {
     )
   })
 
+  it("records what stands in a trace that is not recorded, which is nothing, and lets it ask for its ids", async () => {
+    const ids = Effect.map(Effect.currentSpan, ({ spanId, traceId }) => `${traceId} ${spanId}`)
+    const program = Effect.withSpan(Effect.withSpan(ids, "inside"), "root", { sampled: false })
+    const { exit, traces } = await Effect.runPromise(Testing.record(program))
+    assert.match(Exit.isSuccess(exit) ? exit.value : "", /^[0-9a-f]{32} [0-9a-f]{16}$/)
+    assert.deepStrictEqual(traces, [])
+  })
+
   it("says why there is not just one trace", async () => {
     const none = await Effect.runPromise(Testing.record(Effect.void))
     assert.throws(() => none.trace, "There is no trace: no span has ended, or it ended outside of the layer")
