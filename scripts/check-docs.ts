@@ -40,7 +40,8 @@ const faultsInFile = (path: string): ReadonlyArray<string> => {
     ...(lines > linesAllowed
       ? [`${path}: has ${lines} lines; aim at ${linesAimedAt}. Split it where it has two ideas`]
       : []),
-    ...(/^\/[/*]/.test(text) ? [] : [`${path}:1: begins without a comment. Say what lives in this file`])
+    // A program begins with the line that names its runtime.
+    ...(/^(#!.*\n)?\/[/*]/.test(text) ? [] : [`${path}:1: begins without a comment. Say what lives in this file`])
   ]
 }
 

@@ -31,18 +31,31 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     ]
   ],
   [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
-  [6, "recording", ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "analysis/", "collector/TraceStore"]],
+  [
+    6,
+    "recording",
+    ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "HeadSampling", "analysis/", "collector/TraceStore"]
+  ],
   [6, "authoring", ["Envelope", "Handoff"]],
   [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
-  [4, "recording", ["SpanBuffer"]],
-  [3, "recording", ["Sampler", "Settings", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
-  [2, "recording", ["TraceTree", "SettingsTable", "Redaction", "OtlpJson", "EncodableSpan", "ProtobufReader"]],
+  [4, "authoring", ["HandoffMetrics"]],
+  [6, "recording", ["Sampling", "SettingsText"]],
+  [5, "recording", ["Settings"]],
+  [4, "recording", ["SpanBuffer", "SettingsTable"]],
+  [3, "recording", ["SamplingRules", "Enablement"]],
+  [2, "recording", ["Sampler"]],
+  [3, "recording", ["SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
+  [2, "recording", ["TraceTree", "Redaction", "OtlpJson", "EncodableSpan", "ProtobufReader"]],
   [2, "recording", ["Backoff", "BackgroundClock", "StackBudget", "SpoolMachine", "ProcessExit"]],
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
-  [1, "values", ["SpanRecord", "TraceContext", "Conventions", "Variable", "Ledger", "Work", "Backpressure"]],
-  [1, "values", ["ProtobufWriter", "Hex", "Version"]]
+  [
+    1,
+    "values",
+    ["SpanRecord", "TraceContext", "Conventions", "Variable", "Spelling", "Ledger", "Work", "Backpressure"]
+  ],
+  [1, "values", ["ProtobufWriter", "Hex", "OtelTraceState", "Version"]]
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */

@@ -45,6 +45,7 @@ const tasks = {
   }),
   "bench:deno": (args) => tasks.bench(["--runtime", "deno", ...args]),
   format: () => ({ runtime: "node", args: [...oxfmt, "src", "test", "examples", "scripts"] }),
+  readme: () => ({ runtime: "node", args: ["scripts/readme-settings.ts"] }),
   build: () => undefined
 }
 

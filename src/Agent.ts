@@ -15,6 +15,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import type * as Tracer from "effect/Tracer"
 import { EventName, handoffSpanName, Key, Operation } from "./Conventions.ts"
+import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 
@@ -151,6 +152,7 @@ export const make: {
     span.attribute(Key.handoffAttempts, 0)
     if (options.model !== undefined) span.attribute(Key.requestModel, options.model)
   }
+  const measure = HandoffMetrics.make("agent", name)
   const checkInput = check(name, "input", options.input)
   const checkOutput = check(name, "output", options.output)
 
@@ -159,6 +161,7 @@ export const make: {
       name,
       kind: "agent",
       spanName,
+      measure,
       describe,
       run: (span, { stubs }) => {
         const run = (stubs?.(name) as typeof options.run | undefined) ?? options.run

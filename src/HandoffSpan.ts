@@ -5,12 +5,14 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import { Backpressure } from "./Backpressure.ts"
+import type { Measure } from "./HandoffMetrics.ts"
 import * as OpenSpan from "./OpenSpan.ts"
 import { type History, type Output, type Stubs, type Work, work } from "./Work.ts"
 
@@ -29,6 +31,8 @@ export const withSpan = <A, E, R>(options: {
   readonly name: string
   readonly kind: "agent" | "pipeline"
   readonly spanName: string
+  /** Told how long it took, whoever records it. */
+  readonly measure: Measure
   /** Writes on the span what always stands there. */
   readonly describe: (span: WritableSpan, from: string, now: () => bigint) => void
   readonly run: (span: WritableSpan, work: Work) => Effect.Effect<A, E, R>
@@ -53,12 +57,15 @@ export const withSpan = <A, E, R>(options: {
         history: { upstream: [], joins: false }
       }
       const opened = OpenSpan.open(fiber, options.spanName, links)
+      const isMeasured = fiber.cache.tracerEnabled
+      const startMillis = isMeasured ? millis(fiber) : 0
       const span = opened ?? nowhere
       const now = () => OpenSpan.now(fiber)
       options.describe(span, outer?.name ?? root, now)
       finish = (exit) => {
         if (opened !== undefined) history.upstream = advance(history.upstream, atStart, [opened])
         options.onEnd(exit, span, outer, now)
+        if (isMeasured) options.measure(millis(fiber) - startMillis, exit, fiber.context)
         opened?.end(now(), exit)
       }
       const inside = Context.add(fiber.context, work, inner)
@@ -81,6 +88,9 @@ export const withSpan = <A, E, R>(options: {
       }
     )
   }) as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>
+
+/** Good enough for a histogram, and cheaper than nanoseconds where there is no span that needs those. */
+const millis = (fiber: Fiber.Fiber<unknown, unknown>): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
 
 /**
  * What can be written on a span while it is open.

@@ -45,6 +45,9 @@ export const decide = (
           },
     get hints() {
       return Fiber.getCurrent()?.getRef(Sampler.Hints) ?? {}
+    },
+    get baggage() {
+      return Fiber.getCurrent()?.getRef(TraceContext.CurrentBaggage) ?? new Map()
     }
   })
   const traceState = sampled ? OtelTraceState.withThreshold(trace.traceState, threshold) : trace.traceState

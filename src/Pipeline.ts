@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { EventName, Key, Operation, pipelineSpanName } from "./Conventions.ts"
 import type * as Handoff from "./Handoff.ts"
+import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import { type Mode, modeOf, type Stage } from "./Stage.ts"
@@ -80,11 +81,13 @@ export const make = <A, E, R, I = void>(
 ): Pipeline<I, A, E, Exclude<R, Tracer.ParentSpan>> => {
   const mode = options?.mode ?? modeOf(stage)
   const spanName = pipelineSpanName(name)
+  const measure = HandoffMetrics.make("pipeline", name)
   const call = (input: I) =>
     HandoffSpan.withSpan<A, E, R>({
       name,
       kind: "pipeline",
       spanName,
+      measure,
       describe: (span, _, now) => {
         span.attribute(Key.operationName, Operation.invokeWorkflow)
         span.attribute(Key.workflowName, name)

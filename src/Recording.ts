@@ -8,19 +8,25 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Tracer from "effect/Tracer"
 import * as BackgroundClock from "./BackgroundClock.ts"
 import { Backpressure } from "./Backpressure.ts"
 import { Key } from "./Conventions.ts"
 import * as Delivery from "./Delivery.ts"
+import * as Enablement from "./Enablement.ts"
 import * as DeliveryMetrics from "./DeliveryMetrics.ts"
 import type { Exporter } from "./Exporter.ts"
 import * as ProcessExit from "./ProcessExit.ts"
+import * as Propagator from "./Propagator.ts"
 import * as Recorder from "./Recorder.ts"
+import type { Sampler } from "./Sampler.ts"
+import * as Sampling from "./Sampling.ts"
 import * as Settings from "./Settings.ts"
 import type { Resource } from "./SpanRecord.ts"
 import { version } from "./Version.ts"
@@ -40,11 +46,13 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     // Closed side by side: the deadline of the shutdown is one for all.
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
     const deliveries: Array<Delivery.Delivery> = []
+    const sampler = yield* currentSampler(settings)
     const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
     const someOpened = yield* Latch.make()
     const recorder: Recorder.Recorder = Recorder.make({
       resource: withSdk(Settings.resource(settings)),
       limits: limits(settings),
+      sampler,
       onEnd: (span) => {
         for (const delivery of deliveries) delivery.offer(span)
       },
@@ -67,6 +75,10 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     yield* endOpenSpans(recorder, deliveries, settings.shutdownTimeout.value)
     if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
     const context = Context.make(Tracer.Tracer, recorder).pipe(
+      // Where nobody asks for one here, the program's own stays.
+      settings.propagators.source === "default"
+        ? identity
+        : Context.add(Propagator.CurrentPropagator, propagator(settings)),
       Context.add(Delivery.Deliveries, {
         flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
         ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
@@ -162,6 +174,31 @@ const untilThereIsRoom = (deliveries: ReadonlyArray<Delivery.Delivery>): Effect.
   })
 }
 
+/**
+ * Gives the sampler of each moment: that of the service, or else of the settings, for those whom the switches let pass.
+ * `undefined` where nobody ever has to be asked.
+ */
+const currentSampler = (settings: Settings.Settings): Effect.Effect<(() => Sampler | undefined) | undefined> =>
+  Effect.gen(function* () {
+    const asSet = Sampling.fromSettings(settings)
+    const sampling = Option.getOrUndefined(yield* Effect.serviceOption(Sampling.Sampling))
+    const enablement = Option.getOrUndefined(yield* Effect.serviceOption(Enablement.Enablement))
+    if (enablement === undefined) {
+      if (sampling !== undefined) return () => SubscriptionRef.getUnsafe(sampling.sampler)
+      return asSet === undefined ? undefined : () => asSet
+    }
+    let last: { readonly switches: Enablement.Switches; readonly sampler: Sampler; readonly gated: Sampler } | undefined
+    return () => {
+      const switches = SubscriptionRef.getUnsafe(enablement.switches)
+      const sampler =
+        sampling === undefined ? (asSet ?? Sampling.byDefault) : SubscriptionRef.getUnsafe(sampling.sampler)
+      if (last?.switches !== switches || last.sampler !== sampler) {
+        last = { switches, sampler, gated: Enablement.gate(switches, sampler) }
+      }
+      return last.gated
+    }
+  })
+
 const deliveryOptions = (settings: Settings.Settings): Delivery.Options => ({
   queueSize: settings.queueSize.value,
   queueBytes: settings.queueBytes.value,
@@ -180,6 +217,13 @@ const limits = (settings: Settings.Settings): Recorder.Limits => ({
   eventAttributes: settings.eventAttributeCount.value,
   linkAttributes: settings.linkAttributeCount.value
 })
+
+const propagator = ({ propagators }: Settings.Settings): Propagator.Propagator =>
+  Propagator.composite(
+    ...propagators.value.flatMap((name) =>
+      name === "none" ? [] : [name === "baggage" ? Propagator.baggage : Propagator.traceContext]
+    )
+  )
 
 /** Says who recorded, as receivers expect it (OpenTelemetry Resource Conventions §Telemetry SDK). */
 const withSdk = (resource: Resource): Resource => ({

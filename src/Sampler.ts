@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import type { Attributes, SpanKind } from "./SpanRecord.ts"
+import type * as TraceContext from "./TraceContext.ts"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as OtelTraceState from "./OtelTraceState.ts"
@@ -26,6 +27,8 @@ export interface Question {
   readonly parent: Parent | undefined
   /** What the program says of it beforehand; attributes come only after the decision. */
   readonly hints: Attributes
+  /** What travels with the trace. */
+  readonly baggage: TraceContext.Baggage
 }
 
 /**
@@ -133,7 +136,8 @@ const checkRatio = (what: string, ratio: number): void => {
  * import { Sampler } from "handspan"
  *
  * const question = { name: "work", kind: "internal", startTimeUnixNano: 0n, parent: undefined, hints: {} } as const
- * const { sampled } = Sampler.ratio(0.5).decide({ ...question, traceId: "0af7651916cd43dd8448eb211c80319c" })
+ * const asked = { ...question, traceId: "0af7651916cd43dd8448eb211c80319c", baggage: new Map() }
+ * const { sampled } = Sampler.ratio(0.5).decide(asked)
  * if (sampled) throw new Error("expected that it is turned down")
  * ```
  *

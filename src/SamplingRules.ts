@@ -53,8 +53,9 @@ export class SamplingRulesError extends Schema.TaggedError<SamplingRulesError>()
  * import { Sampler, SamplingRules } from "handspan"
  *
  * const sampler = SamplingRules.make([{ agent: "critic", sampler: Sampler.never }], Sampler.always)
- * const question = { kind: "internal", startTimeUnixNano: 0n, parent: undefined, hints: {} } as const
- * const decide = (name: string) => sampler.decide({ ...question, name, traceId: "0af7651916cd43dd8448eb211c80319c" })
+ * const traceId = "0af7651916cd43dd8448eb211c80319c"
+ * const question = { traceId, kind: "internal", startTimeUnixNano: 0n, parent: undefined, hints: {} } as const
+ * const decide = (name: string) => sampler.decide({ ...question, name, baggage: new Map() })
  * if (decide("agent_handoff.critic").sampled || !decide("agent_handoff.writer").sampled) throw new Error("wrong rule")
  * ```
  *

@@ -9,15 +9,16 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Key } from "./Conventions.ts"
 import type { Resource } from "./SpanRecord.ts"
-import { type ExporterName, table } from "./SettingsTable.ts"
+import { profiles, table } from "./SettingsTable.ts"
+import * as Spelling from "./Spelling.ts"
 import { pairs, tracesUrl } from "./Variable.ts"
 import type * as Variable from "./Variable.ts"
 
-export type { ExporterName }
+export type { ExporterName, ProfileName, PropagatorName, SamplerName } from "./SettingsTable.ts"
 export { table }
 
 /**
- * A setting and who set it: `code`, `default` or the name of a variable.
+ * A setting and who set it: `code`, `default` or the name of a variable, which may be that of the profile.
  *
  * @since 0.1.0
  */
@@ -27,23 +28,28 @@ export interface Setting<A> {
 }
 
 /**
- * What is wrong in the environment, all of it at once.
+ * What is wrong with settings, all of it at once.
  *
  * @since 0.1.0
  */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
   problems: Schema.Array(
     Schema.Struct({
+      /** The name of the variable, or of the setting where code gives it. */
       variable: Schema.String,
       /** The text that is not allowed, with `<redacted>` in place of what may be secret. */
       value: Schema.String,
-      allowed: Schema.String
+      allowed: Schema.String,
+      source: Schema.Literals(["environment", "code"])
     })
   )
 }) {
   override get message(): string {
     return this.problems
-      .map(({ allowed, value, variable }) => `${variable}: ${JSON.stringify(value)} is not allowed: use ${allowed}`)
+      .map(({ allowed, source, value, variable }) => {
+        const place = source === "code" ? "code" : "the environment"
+        return `${variable}: ${JSON.stringify(value)} is not allowed: use ${allowed} (from ${place})`
+      })
       .join("\n")
   }
 }
@@ -67,31 +73,56 @@ export type Settings = { readonly [Name in keyof Values]: Setting<Values[Name]> 
 
 type Problem = SettingsError["problems"][number]
 
+/** Where variables are read. It may know their names too, as far as they may be known. */
+interface Environment {
+  readonly read: (name: string) => string | undefined
+  readonly names: ReadonlyArray<string>
+}
+
+/** What is found out on the way, by the variable. */
+interface Findings {
+  readonly problems: Map<string, Problem>
+  readonly notices: Map<string, string>
+}
+
 const resolve = <A>(
-  { variables, default: value }: Variable.Row<A>,
-  read: (name: string) => string | undefined,
-  problems: Map<string, Problem>
+  row: Variable.Row<A>,
+  { read }: Environment,
+  { notices, problems }: Findings,
+  fallback: Setting<A>
 ): Setting<A> => {
-  for (const { key, name, parser } of variables) {
+  for (const { key, name, parser } of row.variables) {
     const whole = read(name)?.trim()
     const text = key === undefined || whole === undefined ? whole : pairs.parse(whole)?.[key]
     // An empty variable is an unset one (OpenTelemetry Environment Variables §Parsing empty value).
     if (text === undefined || text === "") continue
     const parsed = parser.parse(text)
     if (parsed !== undefined) return { value: parsed, source: name }
-    problems.set(name, { variable: name, value: parser.tell?.(text) ?? text, allowed: parser.allowed })
-    break
+    const told = parser.tell?.(text) ?? text
+    const { allowed } = parser
+    if (!name.startsWith("OTEL_") || parser.salvage === undefined) {
+      problems.set(name, { variable: name, value: told, allowed, source: "environment" })
+      break
+    }
+    const left = parser.salvage(text)
+    const how = left === undefined ? "is ignored" : `is taken for ${JSON.stringify(left.text)}`
+    notices.set(name, `${name}: ${JSON.stringify(told)} ${how}: use ${allowed}`)
+    if (left !== undefined) return { value: left.value, source: name }
   }
-  return { value, source: "default" }
+  return fallback
 }
 
 /**
  * Reads settings from a record of variables.
  *
  * **Details**: code counts more than `HANDSPAN_*`, these more than `OTEL_*`, these more than the other names: `table`
- * has them in order. A variable that another one outweighs is not looked at. Texts are trimmed, an empty one counts as
- * unset. Where nobody names an exporter it is `otlp` if an OTLP endpoint is set, or the environment to `production` or
- * `staging`: a deployed service has a collector near it, while a person at a terminal wants to see something.
+ * has them in order. All of them count more than the profile. A variable that another one outweighs is not looked at.
+ * Texts are trimmed, an empty one counts as unset. Where nobody names an exporter or a profile it is `otlp` if an OTLP
+ * endpoint is set, or the environment to `production` or `staging`: a deployed service has a collector near it, while a
+ * person at a terminal wants to see something.
+ *
+ * Where OpenTelemetry says to warn of a value in one of its variables and go on, there is a notice instead of an error.
+ * There is one also for a name that begins with `HANDSPAN_` and is no setting, with the one it may have been meant for.
  *
  * **Fails with** `SettingsError` when values are not allowed; it names all of them.
  *
@@ -111,29 +142,81 @@ export const fromRecord = (
   record: Readonly<Record<string, string | undefined>>,
   code: Partial<Values> = {}
 ): Result.Result<Settings, SettingsError> =>
-  fromReader((name) => (Object.hasOwn(record, name) ? record[name] : undefined), code)
+  fromEnvironment(
+    { read: (name) => (Object.hasOwn(record, name) ? record[name] : undefined), names: Object.keys(record) },
+    code
+  )
 
 const deployedEnvironments = new Set(["production", "staging"])
 
-const fromReader = (
-  read: (name: string) => string | undefined,
-  code: Partial<Values>
-): Result.Result<Settings, SettingsError> => {
-  const problems = new Map<string, Problem>()
+const fromEnvironment = (environment: Environment, code: Partial<Values>): Result.Result<Settings, SettingsError> => {
+  const findings: Findings = { problems: new Map(), notices: new Map() }
+  const resolved = resolveAll(environment, code, findings)
+  checkRatio(resolved, environment, code, findings)
+  if (findings.problems.size > 0) {
+    return Result.fail(new SettingsError({ problems: [...findings.problems.values()] }))
+  }
+  const settings = withBatchInQueue(withExporters(resolved, environment, findings), findings)
+  return Result.succeed({ ...settings, notices: [...findings.notices.values(), ...unknownNames(environment)] })
+}
+
+type Resolved = Omit<Settings, "notices">
+
+const resolveAll = (environment: Environment, code: Partial<Values>, findings: Findings): Resolved => {
   const base = code.otlpEndpoint
   const given: Readonly<Record<string, unknown>> = {
     ...code,
     otlpEndpoint: base === undefined ? undefined : (tracesUrl(base) ?? base)
   }
-  const { exporters, otlpEndpoint, ...settings } = Object.fromEntries(
-    Object.entries<Variable.Row<unknown>>(table).map(([name, entry]) => [
+  const setting = <A>(name: string, row: Variable.Row<A>, fallback: Setting<A>): Setting<A> => {
+    const value = given[name] as A | undefined
+    if (value === undefined) return resolve(row, environment, findings, fallback)
+    const parser = row.variables[0]?.parser
+    if (parser?.accepts?.(value) === false) {
+      findings.problems.set(name, { variable: name, value: String(value), allowed: parser.allowed, source: "code" })
+    }
+    return { value, source: "code" }
+  }
+  const profile = setting("profile", table.profile, { value: table.profile.default, source: "default" })
+  const changed: Readonly<Record<string, unknown>> = profile.value === undefined ? {} : profiles[profile.value]
+  return Object.fromEntries(
+    Object.entries<Variable.Row<unknown>>(table).map(([name, row]) => [
       name,
-      given[name] === undefined ? resolve(entry, read, problems) : { value: given[name], source: "code" }
+      setting(
+        name,
+        row,
+        Object.hasOwn(changed, name)
+          ? { value: changed[name], source: profile.source }
+          : { value: row.default, source: "default" }
+      )
     ])
-  ) as Omit<Settings, "notices">
-  if (problems.size > 0) return Result.fail(new SettingsError({ problems: [...problems.values()] }))
+  ) as unknown as Resolved
+}
 
-  const { environment, jaegerHost, jaegerPort } = settings
+/**
+ * The ratio is one sampler's argument. Where another sampler is named, a text there may be meant for that one, and "will
+ * only be used if OTEL_TRACES_SAMPLER is set" (OpenTelemetry Environment Variables §General SDK Configuration).
+ */
+const checkRatio = (
+  { sampler, samplerRatio }: Resolved,
+  { read }: Environment,
+  code: Partial<Values>,
+  { notices, problems }: Findings
+): void => {
+  const wrong = table.sampler.variables.some(({ name }) => problems.has(name))
+  if (wrong || sampler.value.endsWith("traceidratio")) return
+  const named = code.sampler !== undefined || table.sampler.variables.some(({ name }) => Boolean(read(name)?.trim()))
+  for (const { name } of table.samplerRatio.variables) {
+    const bad = problems.has(name)
+    if (samplerRatio.source !== name && !bad) continue
+    if (bad && !named) continue
+    problems.delete(name)
+    notices.set(name, `${name} is not used: the sampler ${sampler.value} takes no ratio`)
+  }
+}
+
+const withExporters = (settings: Resolved, { read }: Environment, { notices }: Findings): Resolved => {
+  const { environment, exporters, jaegerHost, jaegerPort, otlpEndpoint } = settings
   const deployed =
     otlpEndpoint.source !== "default" ||
     (environment.source !== "default" && deployedEnvironments.has(environment.value.toLowerCase()))
@@ -141,45 +224,86 @@ const fromReader = (
   const named = variable === undefined ? undefined : read(variable.name)?.toLowerCase()
   const jaeger = named?.includes("jaeger") === true && otlpEndpoint.source === "default"
   const jaegerUrl = `http://${jaegerHost.value}:${jaegerPort.value === 4317 ? 4317 : 4318}`
-  return Result.succeed({
+  if (jaeger) {
+    const told = `Jaeger takes OTLP and no longer has the UDP agent: spans go to ${jaegerUrl} by OTLP`
+    notices.set("jaeger", `${exporters.source}: ${told}`)
+  }
+  return {
     ...settings,
     exporters: exporters.source === "default" && deployed ? { value: ["otlp"], source: "default" } : exporters,
-    otlpEndpoint: jaeger ? { value: `${jaegerUrl}/v1/traces`, source: exporters.source } : otlpEndpoint,
-    notices: jaeger
-      ? [`${exporters.source}: Jaeger takes OTLP and no longer has the UDP agent: spans go to ${jaegerUrl} by OTLP`]
-      : []
-  })
+    otlpEndpoint: jaeger ? { value: `${jaegerUrl}/v1/traces`, source: exporters.source } : otlpEndpoint
+  }
 }
+
+/** "Must be less than or equal to OTEL_BSP_MAX_QUEUE_SIZE" (OpenTelemetry Environment Variables §Batch Span Processor). */
+const withBatchInQueue = (settings: Resolved, { notices }: Findings): Resolved => {
+  const { batchSize, queueSize } = settings
+  if (batchSize.value <= queueSize.value) return settings
+  if (batchSize.source !== "default") {
+    const told = `is taken for ${queueSize.value}: a batch is no larger than the queue`
+    notices.set("batchSize", `${batchSize.source}: ${batchSize.value} ${told}`)
+  }
+  return { ...settings, batchSize: queueSize }
+}
+
+const prefix = "HANDSPAN_"
+
+const ownNames = new Set(
+  Object.values<Variable.Row<unknown>>(table).flatMap(({ variables }) =>
+    variables.flatMap(({ name }) => (name.startsWith(prefix) ? name.slice(prefix.length) : []))
+  )
+)
+
+const unknownNames = ({ names, read }: Environment): ReadonlyArray<string> =>
+  names
+    .filter((name) => name.startsWith(prefix) && !ownNames.has(name.slice(prefix.length)) && read(name)?.trim() !== "")
+    .toSorted()
+    .map((name) => {
+      const meant = Spelling.nearest(name.slice(prefix.length), ownNames)
+      const hint = meant === undefined ? "`handspan config` shows those there are" : `did you mean ${prefix}${meant}?`
+      return `${name} is no setting: ${hint}`
+    })
 
 interface Globals {
   readonly Deno?: {
-    readonly env: { readonly get: (name: string) => string | undefined }
-    readonly permissions: { readonly querySync: (permission: object) => { readonly state: string } }
+    readonly env: {
+      readonly get: (name: string) => string | undefined
+      readonly toObject: () => Readonly<Record<string, string>>
+    }
+    readonly permissions: {
+      readonly querySync: (permission: object) => { readonly state: string; readonly partial?: boolean }
+    }
   }
   readonly process?: { readonly env?: Readonly<Record<string, string | undefined>> }
 }
 
 // One name at a time, and on Deno only what is granted: asking for the rest would prompt, reading it would throw.
-const readEnvironment = (name: string): string | undefined => {
+const ofProcess = (): Environment => {
   const { Deno: deno, process } = globalThis as Globals
-  if (deno === undefined) return process?.env?.[name]
-  return deno.permissions.querySync({ name: "env", variable: name }).state === "granted"
-    ? deno.env.get(name)
-    : undefined
+  if (deno === undefined) return { read: (name) => process?.env?.[name], names: Object.keys(process?.env ?? {}) }
+  const granted = (permission: object) => {
+    const { partial, state } = deno.permissions.querySync({ name: "env", ...permission })
+    return state === "granted" && partial !== true
+  }
+  return {
+    read: (name) => (granted({ variable: name }) ? deno.env.get(name) : undefined),
+    names: granted({}) ? Object.keys(deno.env.toObject()) : []
+  }
 }
 
 /**
  * Reads settings from the environment of the process, as `fromRecord` does from a record.
  *
- * **Details**: on Deno a variable that the program has no permission for counts as unset; it never prompts. Where there
- * is no environment, as in a browser, nothing is set.
+ * **Details**: on Deno a variable that the program has no permission for counts as unset; it never prompts, and names
+ * that are no setting are looked for only where it may read all. Where there is no environment, as in a browser, nothing
+ * is set.
  *
  * **Fails with** `SettingsError` when values are not allowed; it names all of them.
  *
  * @since 0.1.0
  */
 export const fromEnv = (code: Partial<Values> = {}): Effect.Effect<Settings, SettingsError> =>
-  Effect.suspend(() => Effect.fromResult(fromReader(readEnvironment, code)))
+  Effect.suspend(() => Effect.fromResult(fromEnvironment(ofProcess(), code)))
 
 /**
  * The resource of spans that settings describe: service, version and environment, the latter under the attribute's old

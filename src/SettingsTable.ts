@@ -5,7 +5,9 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import { Key } from "./Conventions.ts"
+import * as SamplingRules from "./SamplingRules.ts"
 import {
   anyIsNo,
   anyText,
@@ -16,10 +18,14 @@ import {
   headers,
   host,
   integer,
+  listOf,
   millis,
   oneOf,
+  openTelemetryFlag,
   pairs,
-  row
+  ratio,
+  row,
+  timeout
 } from "./Variable.ts"
 import type * as Variable from "./Variable.ts"
 
@@ -30,19 +36,52 @@ import type * as Variable from "./Variable.ts"
  */
 export type ExporterName = "console" | "otlp" | "in_memory" | "none"
 
-const exporterNames = oneOf("console", "otlp", "in_memory", "none", "jaeger")
+/**
+ * Whose defaults to start from.
+ *
+ * @since 0.1.0
+ */
+export type ProfileName = "development" | "production" | "test"
+
+const samplers = ["always_on", "always_off", "traceidratio"] as const
+
+/**
+ * How it is decided which traces are recorded, by OpenTelemetry's names.
+ *
+ * @since 0.1.0
+ */
+export type SamplerName = (typeof samplers)[number] | `parentbased_${(typeof samplers)[number]}`
+
+const samplerNames = oneOf<SamplerName>(...samplers, ...samplers.map((name) => `parentbased_${name}` as const))
+
+/**
+ * How trace context is written into headers, by OpenTelemetry's names.
+ *
+ * @since 0.1.0
+ */
+export type PropagatorName = "tracecontext" | "baggage" | "none"
+
+const exporterNames = listOf("console", "otlp", "jaeger", "in_memory", "none")
+
+const withoutJaeger = (names: ReadonlyArray<ExporterName | "jaeger">): ReadonlyArray<ExporterName> => [
+  ...new Set(names.map((name) => (name === "jaeger" ? "otlp" : name)))
+]
 
 const exporterList: Variable.Parser<ReadonlyArray<ExporterName>> = {
-  allowed: "console, otlp, in_memory or none",
+  allowed: exporterNames.allowed,
   parse: (text) => {
-    const names = new Set<ExporterName>()
-    for (const part of text.split(",")) {
-      const name = exporterNames.parse(part.trim())
-      if (name === undefined) return undefined
-      names.add(name === "jaeger" ? "otlp" : name)
-    }
-    return names.has("none") && names.size > 1 ? undefined : [...names]
+    const names = exporterNames.parse(text)
+    return names && withoutJaeger(names)
+  },
+  salvage: (text) => {
+    const left = exporterNames.salvage?.(text)
+    return left && { value: withoutJaeger(left.value), text: left.text }
   }
+}
+
+const samplingRules: Variable.Parser<string> = {
+  allowed: 'rules such as agent=critic: 0.1; name="chat *": 5/s; *: always',
+  parse: (text) => (Result.isSuccess(SamplingRules.parse(text)) ? text : undefined)
 }
 
 const resourceAttribute = (key: string): Variable.Variable<string> => ({
@@ -57,12 +96,20 @@ const resourceAttribute = (key: string): Variable.Variable<string> => ({
  * @since 0.1.0
  */
 export const table = {
+  profile: row<ProfileName | undefined>(
+    "Whose defaults to start from; all that is more specific wins. `development`: the console, pretty, and every trace. " +
+      "`production`: OTLP, and 10 % of the traces that begin here. `test`: memory, and every trace. Each also names the " +
+      "environment.",
+    undefined,
+    oneOf("development", "production", "test"),
+    "HANDSPAN_PROFILE"
+  ),
   enabled: row(
     "Whether spans are recorded at all.",
     true,
     flag(true),
     "HANDSPAN_ENABLED",
-    { name: "OTEL_SDK_DISABLED", parser: flag(false) },
+    { name: "OTEL_SDK_DISABLED", parser: openTelemetryFlag(false) },
     "TRACING_ENABLED",
     "ENABLE_TRACING",
     "LOOM_TELEMETRY_AUTO"
@@ -75,6 +122,36 @@ export const table = {
     "HANDSPAN_EXPORTER",
     "OTEL_TRACES_EXPORTER",
     "TRACING_EXPORTER"
+  ),
+  sampler: row<SamplerName>(
+    "Which traces are recorded: all, none, or a share of them, by their id. With `parentbased_`, a trace that began " +
+      "elsewhere is recorded where it was there.",
+    "parentbased_always_on",
+    samplerNames,
+    "HANDSPAN_SAMPLER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACE_SAMPLER"
+  ),
+  samplerRatio: row(
+    "The share of traces that `traceidratio` and `parentbased_traceidratio` record.",
+    1,
+    ratio,
+    "HANDSPAN_SAMPLER_ARG",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_TRACE_SAMPLER_ARG"
+  ),
+  samplingRules: row(
+    "Rules for agents, pipelines and spans; the sampler decides where none of them is met.",
+    "",
+    samplingRules,
+    "HANDSPAN_SAMPLING_RULES"
+  ),
+  propagators: row<ReadonlyArray<PropagatorName>>(
+    "How trace context is written into headers, and read from them.",
+    ["tracecontext", "baggage"],
+    listOf("tracecontext", "baggage", "none"),
+    "HANDSPAN_PROPAGATORS",
+    "OTEL_PROPAGATORS"
   ),
   consoleFormat: row(
     "How the console exporter writes spans.",
@@ -125,7 +202,7 @@ export const table = {
   otlpTimeout: row(
     "How long one request to it may take, in milliseconds.",
     Duration.seconds(10),
-    millis,
+    timeout,
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
     "OTEL_EXPORTER_OTLP_TIMEOUT"
   ),
@@ -205,7 +282,7 @@ export const table = {
   exportTimeout: row(
     "How long one export may take, in milliseconds.",
     Duration.seconds(30),
-    millis,
+    timeout,
     "OTEL_BSP_EXPORT_TIMEOUT"
   ),
   batchDelay: row(
@@ -275,4 +352,28 @@ export const table = {
   spanLinkCount: row("How many links a span keeps.", 128, integer(0), "OTEL_SPAN_LINK_COUNT_LIMIT"),
   eventAttributeCount: row("How many attributes an event keeps.", 128, integer(0), "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"),
   linkAttributeCount: row("How many attributes a link keeps.", 128, integer(0), "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")
+}
+
+/**
+ * What each profile changes of the defaults.
+ *
+ * @since 0.1.0
+ */
+export const profiles: Readonly<
+  Record<ProfileName, { readonly [Name in keyof typeof table]?: (typeof table)[Name]["default"] }>
+> = {
+  development: {
+    exporters: ["console"],
+    consoleFormat: "pretty",
+    sampler: "always_on",
+    samplerRatio: 1,
+    environment: "development"
+  },
+  production: {
+    exporters: ["otlp"],
+    sampler: "parentbased_traceidratio",
+    samplerRatio: 0.1,
+    environment: "production"
+  },
+  test: { exporters: ["in_memory"], sampler: "always_on", samplerRatio: 1, environment: "test" }
 }

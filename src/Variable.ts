@@ -21,7 +21,30 @@ export interface Parser<A> {
   readonly parse: (text: string) => A | undefined
   /** What messages may repeat of a text that is not allowed. Default: all of it. */
   readonly tell?: (text: string) => string
+  /**
+   * What is left of a text that is not allowed, in variables whose rules are OpenTelemetry's: where it says to warn of
+   * values of this kind and go on. Gives `undefined` where nothing is left: the variable then counts as unset. Without
+   * this function such a text is an error there too.
+   */
+  readonly salvage?: (text: string) => Salvaged<A> | undefined
+  /** Whether a value that code gives is allowed, where its type does not tell. */
+  readonly accepts?: (value: unknown) => boolean
 }
+
+/**
+ * What is left of a text that is not allowed.
+ *
+ * @since 0.1.0
+ */
+export interface Salvaged<A> {
+  readonly value: A
+  /** The text that would have meant just this. */
+  readonly text: string
+}
+
+// Enum: "the implementation MUST generate a warning and gracefully ignore the setting". Numeric: "SHOULD generate a
+// warning and gracefully ignore the setting" (OpenTelemetry Environment Variables §Type-specific guidance).
+const ignored = () => undefined
 
 /**
  * A variable and how it is read.
@@ -70,8 +93,36 @@ export const row = <A>(
  */
 export const oneOf = <const A extends string>(...names: ReadonlyArray<A>): Parser<A> => ({
   allowed: `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
-  parse: (text) => names.find((name) => name.toLowerCase() === text.toLowerCase())
+  parse: (text) => names.find((name) => name.toLowerCase() === text.toLowerCase()),
+  salvage: ignored
 })
+
+/**
+ * Takes some of several names with commas between, in any case, each once; `none` only alone.
+ *
+ * @since 0.1.0
+ */
+export const listOf = <const A extends string>(...names: ReadonlyArray<A>): Parser<ReadonlyArray<A>> => {
+  const one = oneOf(...names)
+  const read = (text: string) => new Set(split(text).flatMap((part) => one.parse(part) ?? []))
+  return {
+    allowed: `${one.allowed}, or several with commas between`,
+    parse: (text) => {
+      const known = read(text)
+      const none = known.size === 0 || (known.size > 1 && [...known].some(isNone))
+      return none || split(text).some((part) => one.parse(part) === undefined) ? undefined : [...known]
+    },
+    salvage: (text) => {
+      const known = [...read(text)]
+      const value = known.length > 1 ? known.filter((name) => !isNone(name)) : known
+      return value.length === 0 ? undefined : { value, text: value.join(",") }
+    }
+  }
+}
+
+const split = (text: string): ReadonlyArray<string> => text.split(",").flatMap((part) => part.trim() || [])
+
+const isNone = (name: string): boolean => name === "none"
 
 /**
  * Takes true, 1, yes and on for `yes`, and false, 0, no and off for its opposite, in any case.
@@ -84,14 +135,45 @@ export const flag = (yes: boolean): Parser<boolean> => ({
 })
 
 /**
+ * Takes true for `yes` and false for its opposite, in any case. OpenTelemetry allows no other text for a yes, and takes
+ * whatever else there is for a no (OpenTelemetry Environment Variables §Boolean).
+ *
+ * @since 0.1.0
+ */
+export const openTelemetryFlag = (yes: boolean): Parser<boolean> => ({
+  allowed: "true or false",
+  parse: (text) => (/^true$/i.test(text) ? yes : /^false$/i.test(text) ? !yes : undefined),
+  salvage: () => ({ value: !yes, text: "false" })
+})
+
+/**
  * Takes whole numbers from the least one up.
  *
  * @since 0.1.0
  */
 export const integer = (least: number): Parser<number> => ({
   allowed: `a whole number of at least ${least}`,
-  parse: (text) => (/^\d{1,15}$/.test(text) && Number(text) >= least ? Number(text) : undefined)
+  parse: (text) => (/^\d{1,15}$/.test(text) && Number(text) >= least ? Number(text) : undefined),
+  salvage: ignored
 })
+
+/**
+ * Takes numbers from 0 to 1.
+ *
+ * **Details**: a ratio that is not allowed is an error in OpenTelemetry's variables too: ignored, it would mean all.
+ *
+ * @since 0.1.0
+ */
+export const ratio: Parser<number> = {
+  allowed: "a number from 0 to 1",
+  parse: (text) => {
+    const number = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN
+    return isRatio(number) ? number : undefined
+  },
+  accepts: (value) => typeof value === "number" && isRatio(value)
+}
+
+const isRatio = (number: number): boolean => number >= 0 && number <= 1
 
 /**
  * Takes whole numbers of milliseconds, as OpenTelemetry's variables have them.
@@ -100,8 +182,27 @@ export const integer = (least: number): Parser<number> => ({
  */
 export const millis: Parser<Duration.Duration> = {
   allowed: "a whole number of milliseconds",
-  parse: (text) => (/^\d{1,15}$/.test(text) ? Duration.millis(Number(text)) : undefined)
+  parse: (text) => (/^\d{1,15}$/.test(text) ? Duration.millis(Number(text)) : undefined),
+  salvage: ignored
 }
+
+/**
+ * Takes whole numbers of milliseconds, and 0 for no limit (OpenTelemetry Common Configuration §Timeout).
+ *
+ * **Details**: no limit is 2³¹ - 1 ms, the longest time that a timer of JavaScript takes, which is 24 days.
+ *
+ * @since 0.1.0
+ */
+export const timeout: Parser<Duration.Duration> = {
+  allowed: `${millis.allowed}, 0 for no limit`,
+  parse: (text) => {
+    const time = millis.parse(text)
+    return time !== undefined && (Duration.isZero(time) || Duration.isGreaterThan(time, noLimit)) ? noLimit : time
+  },
+  salvage: ignored
+}
+
+const noLimit = Duration.millis(2 ** 31 - 1)
 
 /**
  * Takes durations with their unit, as Effect writes them.
@@ -228,7 +329,9 @@ export const pairs: Parser<Readonly<Record<string, string>>> = {
       entries.push([name, value.success])
     }
     return Object.fromEntries(entries)
-  }
+  },
+  // "The entire environment variable value SHOULD be discarded and an error SHOULD be reported", ibid.
+  salvage: ignored
 }
 
 /**

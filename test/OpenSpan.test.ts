@@ -45,6 +45,7 @@ const lean = <A, E, R>(work: Effect.Effect<A, E, R>, name: string) =>
   HandoffSpan.withSpan<A, E, R>({
     name,
     kind: "agent",
+    measure: () => undefined,
     spanName: name,
     describe: () => undefined,
     run: () => work,

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import * as Sampler from "../src/Sampler.ts"
+import { traceIds } from "./trace-ids.ts"
 
 const traceId = "0af7651916cd43dd8448eb211c80319c"
 
@@ -14,6 +15,7 @@ const question = (fields: Partial<Sampler.Question> = {}): Sampler.Question => (
   startTimeUnixNano: 0n,
   parent: undefined,
   hints: {},
+  baggage: new Map(),
   ...fields
 })
 
@@ -25,16 +27,6 @@ const parent = (fields: Partial<Sampler.Parent> = {}): Sampler.Parent => ({
   traceState: "",
   ...fields
 })
-
-/** Ids of chance, the same each time. */
-const traceIds = (count: number): ReadonlyArray<string> => {
-  let state = 1
-  const word = (): string => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
-    return ((state ^ (state >>> 15)) >>> 0).toString(16).padStart(8, "0")
-  }
-  return Array.from({ length: count }, () => word() + word() + word() + word())
-}
 
 const countTaken = (sampler: Sampler.Sampler, ids: ReadonlyArray<string>): number =>
   ids.filter((id) => sampler.decide(question({ traceId: id })).sampled).length

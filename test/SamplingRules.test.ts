@@ -10,7 +10,8 @@ const question = (name: string, hints: Sampler.Question["hints"] = {}): Sampler.
   kind: "internal",
   startTimeUnixNano: 0n,
   parent: undefined,
-  hints
+  hints,
+  baggage: new Map()
 })
 
 const problems = (result: Result.Result<unknown, SamplingRules.SamplingRulesError>) =>

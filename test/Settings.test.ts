@@ -10,8 +10,8 @@ import * as Deno from "./deno.ts"
 const read = (record: Record<string, string | undefined>, code?: Partial<Settings.Values>) =>
   Result.getOrThrow(Settings.fromRecord(record, code))
 
-const messageOf = (record: Record<string, string>) =>
-  Result.match(Settings.fromRecord(record), { onFailure: (error) => error.message, onSuccess: () => "no error" })
+const messageOf = (record: Record<string, string>, code?: Partial<Settings.Values>) =>
+  Result.match(Settings.fromRecord(record, code), { onFailure: (error) => error.message, onSuccess: () => "no error" })
 
 const exporterFor = (record: Record<string, string>) => read(record).exporters
 
@@ -103,7 +103,7 @@ describe("fromRecord", () => {
         ["OTEL_EXPORTER_OTLP_TIMEOUT", "0"]
       ],
       "otlpTimeout",
-      [Duration.millis(1500), Duration.millis(0)]
+      [Duration.millis(1500), Duration.millis(2 ** 31 - 1)]
     ],
     [[["HANDSPAN_SHUTDOWN_TIMEOUT", "1.5 seconds"]], "shutdownTimeout", [Duration.millis(1500)]],
     [
@@ -168,45 +168,41 @@ describe("fromRecord", () => {
         TRACING_JAEGER_HOST: "user:hunter2@host"
       }),
       [
-        'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "ftp://host/a?<redacted>" is not allowed: use an http:// or https:// URL',
-        'TRACING_JAEGER_HOST: "<redacted>@host" is not allowed: use the name or address of a host'
+        'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "ftp://host/a?<redacted>" is not allowed: use an http:// or https:// URL (from the environment)',
+        'TRACING_JAEGER_HOST: "<redacted>@host" is not allowed: use the name or address of a host (from the environment)'
       ].join("\n")
     )
     assert.strictEqual(
       messageOf({ OTLP_ENDPOINT: "grpc://user:hunter2@host" }),
-      'OTLP_ENDPOINT: "grpc://<redacted>@host" is not allowed: use an http:// or https:// URL'
+      'OTLP_ENDPOINT: "grpc://<redacted>@host" is not allowed: use an http:// or https:// URL (from the environment)'
     )
   })
 
   it("fromRecord() reports all that is not allowed at once, a line each", () => {
     assert.strictEqual(
-      messageOf({
-        HANDSPAN_EXPORTER: "consle",
-        TRACING_ENABLED: "maybe",
-        HANDSPAN_CONSOLE_FORMAT: "yaml",
-        OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x",
-        OTEL_EXPORTER_OTLP_PROTOCOL: "http/xml",
-        OTEL_EXPORTER_OTLP_HEADERS: "api-key=hunter2,x",
-        OTEL_BSP_SCHEDULE_DELAY: "-1",
-        OTEL_BSP_MAX_QUEUE_SIZE: "0",
-        OTEL_SPAN_LINK_COUNT_LIMIT: "1e3",
-        OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz",
-        TRACING_JAEGER_HOST: "a b",
-        HANDSPAN_SHUTDOWN_TIMEOUT: "500"
-      }),
+      messageOf(
+        {
+          HANDSPAN_EXPORTER: "consle",
+          TRACING_ENABLED: "maybe",
+          HANDSPAN_CONSOLE_FORMAT: "yaml",
+          HANDSPAN_PROPAGATORS: "b3,jaeger",
+          OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x",
+          OTEL_EXPORTER_OTLP_HEADERS: "api-key=hunter2,x",
+          TRACING_JAEGER_HOST: "a b",
+          HANDSPAN_SHUTDOWN_TIMEOUT: "500"
+        },
+        { samplerRatio: 2 }
+      ),
       [
-        'TRACING_ENABLED: "maybe" is not allowed: use true or false',
-        'HANDSPAN_EXPORTER: "consle" is not allowed: use console, otlp, in_memory or none',
-        'HANDSPAN_CONSOLE_FORMAT: "yaml" is not allowed: use pretty, line, trace, continuum or json',
-        'OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x" is not allowed: use an http:// or https:// URL',
-        'OTEL_EXPORTER_OTLP_PROTOCOL: "http/xml" is not allowed: use http/json, http/protobuf or grpc',
-        'OTEL_EXPORTER_OTLP_HEADERS: "<redacted>" is not allowed: use a list such as name=value,name=value',
-        'TRACING_JAEGER_HOST: "a b" is not allowed: use the name or address of a host',
-        'OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz" is not allowed: use a list such as name=value,name=value',
-        'HANDSPAN_SHUTDOWN_TIMEOUT: "500" is not allowed: use a duration such as "5 seconds"',
-        'OTEL_BSP_SCHEDULE_DELAY: "-1" is not allowed: use a whole number of milliseconds',
-        'OTEL_BSP_MAX_QUEUE_SIZE: "0" is not allowed: use a whole number of at least 1',
-        'OTEL_SPAN_LINK_COUNT_LIMIT: "1e3" is not allowed: use a whole number of at least 0'
+        'TRACING_ENABLED: "maybe" is not allowed: use true or false (from the environment)',
+        'HANDSPAN_EXPORTER: "consle" is not allowed: use console, otlp, jaeger, in_memory or none, or several with commas between (from the environment)',
+        'samplerRatio: "2" is not allowed: use a number from 0 to 1 (from code)',
+        'HANDSPAN_PROPAGATORS: "b3,jaeger" is not allowed: use tracecontext, baggage or none, or several with commas between (from the environment)',
+        'HANDSPAN_CONSOLE_FORMAT: "yaml" is not allowed: use pretty, line, trace, continuum or json (from the environment)',
+        'OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x" is not allowed: use an http:// or https:// URL (from the environment)',
+        'OTEL_EXPORTER_OTLP_HEADERS: "<redacted>" is not allowed: use a list such as name=value,name=value (from the environment)',
+        'TRACING_JAEGER_HOST: "a b" is not allowed: use the name or address of a host (from the environment)',
+        'HANDSPAN_SHUTDOWN_TIMEOUT: "500" is not allowed: use a duration such as "5 seconds" (from the environment)'
       ].join("\n")
     )
     assert.match(messageOf({ HANDSPAN_EXPORTER: "console,none" }), /^HANDSPAN_EXPORTER: "console,none" is not allowed/)
@@ -276,6 +272,195 @@ describe("fromRecord", () => {
   })
 })
 
+describe("OpenTelemetry's rules", () => {
+  it("fromRecord() ignores with a notice what they say to ignore, and looks on", () => {
+    const { notices, ...settings } = read({
+      OTEL_SDK_DISABLED: "1",
+      OTEL_TRACES_EXPORTER: "zipkin",
+      TRACING_EXPORTER: "otlp",
+      OTEL_TRACES_SAMPLER: "jaeger_remote",
+      OTEL_TRACE_SAMPLER: "traceidratio",
+      OTEL_TRACES_SAMPLER_ARG: "0.25",
+      OTEL_PROPAGATORS: "jaeger, baggage,none,ottrace,Baggage",
+      OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: "soon",
+      OTEL_EXPORTER_OTLP_TIMEOUT: "250",
+      OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz",
+      OTEL_BSP_SCHEDULE_DELAY: "-1"
+    })
+    assert.deepStrictEqual(
+      [settings.enabled, settings.exporters, settings.sampler, settings.propagators, settings.otlpTimeout],
+      [
+        setting(true, "OTEL_SDK_DISABLED"),
+        setting(["otlp"], "TRACING_EXPORTER"),
+        setting("traceidratio", "OTEL_TRACE_SAMPLER"),
+        setting(["baggage"], "OTEL_PROPAGATORS"),
+        setting(Duration.millis(250), "OTEL_EXPORTER_OTLP_TIMEOUT")
+      ]
+    )
+    assert.deepStrictEqual(
+      [settings.samplerRatio, settings.resourceAttributes, settings.serviceName, settings.batchDelay],
+      [
+        setting(0.25, "OTEL_TRACES_SAMPLER_ARG"),
+        setting({}, "default"),
+        setting("unknown_service", "default"),
+        setting(Duration.seconds(5), "default")
+      ]
+    )
+    assert.deepStrictEqual(notices, [
+      'OTEL_SDK_DISABLED: "1" is taken for "false": use true or false',
+      'OTEL_TRACES_EXPORTER: "zipkin" is ignored: use console, otlp, jaeger, in_memory or none, or several with commas between',
+      'OTEL_TRACES_SAMPLER: "jaeger_remote" is ignored: use always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio',
+      'OTEL_PROPAGATORS: "jaeger, baggage,none,ottrace,Baggage" is taken for "baggage": use tracecontext, baggage or none, or several with commas between',
+      'OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: "soon" is ignored: use a whole number of milliseconds, 0 for no limit',
+      'OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz" is ignored: use a list such as name=value,name=value',
+      'OTEL_BSP_SCHEDULE_DELAY: "-1" is ignored: use a whole number of milliseconds'
+    ])
+  })
+
+  const sampling = (record: Record<string, string>, code?: Partial<Settings.Values>) =>
+    Result.match(Settings.fromRecord(record, code), {
+      onFailure: (error) => error.problems.map(({ variable }) => variable),
+      onSuccess: ({ notices, sampler, samplerRatio }) => [sampler.value, samplerRatio.value, ...notices]
+    })
+
+  it.each<[string, Record<string, string>, Partial<Settings.Values>, ReadonlyArray<unknown>]>([
+    [
+      "rejects a ratio out of range",
+      { OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "1.01" },
+      {},
+      ["OTEL_TRACES_SAMPLER_ARG"]
+    ],
+    [
+      "rejects a ratio that is no number",
+      { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "10%" },
+      {},
+      ["OTEL_TRACES_SAMPLER_ARG"]
+    ],
+    ["rejects it where no sampler is named", { HANDSPAN_SAMPLER_ARG: "-0.1" }, {}, ["HANDSPAN_SAMPLER_ARG"]],
+    ["rejects it from code", {}, { samplerRatio: Number.NaN }, ["samplerRatio"]],
+    [
+      "takes all where no ratio is given",
+      { OTEL_TRACES_SAMPLER: "parentbased_traceidratio" },
+      {},
+      ["parentbased_traceidratio", 1]
+    ],
+    [
+      "does not look at what is meant for another sampler",
+      { OTEL_TRACES_SAMPLER: "jaeger_remote", OTEL_TRACES_SAMPLER_ARG: "endpoint=http://localhost:14250" },
+      {},
+      [
+        "parentbased_always_on",
+        1,
+        'OTEL_TRACES_SAMPLER: "jaeger_remote" is ignored: use always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio',
+        "OTEL_TRACES_SAMPLER_ARG is not used: the sampler parentbased_always_on takes no ratio"
+      ]
+    ],
+    [
+      "tells that a ratio is not used",
+      { HANDSPAN_SAMPLER_ARG: "0.1" },
+      {},
+      [
+        "parentbased_always_on",
+        0.1,
+        "HANDSPAN_SAMPLER_ARG is not used: the sampler parentbased_always_on takes no ratio"
+      ]
+    ]
+  ])("fromRecord() %s", (_, record, code, expected) => {
+    assert.deepStrictEqual<unknown>(sampling(record, code), expected)
+  })
+
+  it("fromRecord() makes no batch larger than the queue", () => {
+    const { batchSize, notices } = read({ OTEL_BSP_MAX_QUEUE_SIZE: "100", OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "512" })
+    assert.deepStrictEqual<unknown>(
+      [batchSize, notices],
+      [
+        setting(100, "OTEL_BSP_MAX_QUEUE_SIZE"),
+        ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE: 512 is taken for 100: a batch is no larger than the queue"]
+      ]
+    )
+    const small = read({ OTEL_BSP_MAX_QUEUE_SIZE: "100" })
+    assert.deepStrictEqual<unknown>([small.batchSize, small.notices], [setting(100, "OTEL_BSP_MAX_QUEUE_SIZE"), []])
+  })
+})
+
+describe("profiles", () => {
+  const profiled = (record: Record<string, string>, code?: Partial<Settings.Values>) => {
+    const { consoleFormat, environment, exporters, notices, profile, sampler, samplerRatio } = read(record, code)
+    return { consoleFormat, environment, exporters, notices, profile, sampler, samplerRatio }
+  }
+  const source = "HANDSPAN_PROFILE"
+
+  it.each<[Settings.ProfileName, Settings.ExporterName, Settings.SamplerName, number]>([
+    ["development", "console", "always_on", 1],
+    ["production", "otlp", "parentbased_traceidratio", 0.1],
+    ["test", "in_memory", "always_on", 1]
+  ])("fromRecord() starts from the defaults of %s", (profile, exporter, sampler, ratio) => {
+    assert.deepStrictEqual<unknown>(profiled({ HANDSPAN_PROFILE: profile }), {
+      profile: setting(profile, source),
+      exporters: setting([exporter], source),
+      consoleFormat: setting("pretty", profile === "development" ? source : "default"),
+      sampler: setting(sampler, source),
+      samplerRatio: setting(ratio, source),
+      environment: setting(profile, source),
+      notices: []
+    })
+  })
+
+  it("fromRecord() lets all that is more specific win", () => {
+    assert.deepStrictEqual<unknown>(
+      profiled(
+        {
+          HANDSPAN_PROFILE: "production",
+          TRACING_EXPORTER: "console",
+          OTEL_TRACES_SAMPLER_ARG: "0.2",
+          ENVIRONMENT: "eu"
+        },
+        { sampler: "traceidratio" }
+      ),
+      {
+        profile: setting("production", source),
+        exporters: setting(["console"], "TRACING_EXPORTER"),
+        consoleFormat: setting("pretty", "default"),
+        sampler: setting("traceidratio", "code"),
+        samplerRatio: setting(0.2, "OTEL_TRACES_SAMPLER_ARG"),
+        environment: setting("eu", "ENVIRONMENT"),
+        notices: []
+      }
+    )
+  })
+
+  it("fromRecord() takes a profile from code, and lets variables win over what it sets", () => {
+    const { environment, exporters, profile } = profiled({ HANDSPAN_EXPORTER: "none" }, { profile: "test" })
+    assert.deepStrictEqual<unknown>(
+      [profile, exporters, environment],
+      [setting("test", "code"), setting(["none"], "HANDSPAN_EXPORTER"), setting("test", "code")]
+    )
+  })
+
+  it("fromRecord() keeps to the profile where only an endpoint is set", () => {
+    const record = { HANDSPAN_PROFILE: "development", OTLP_ENDPOINT: "http://x" }
+    assert.deepStrictEqual<unknown>(profiled(record).exporters, setting(["console"], source))
+  })
+
+  it("fromRecord() refuses another one", () => {
+    assert.strictEqual(
+      messageOf({ HANDSPAN_PROFILE: "prod" }),
+      'HANDSPAN_PROFILE: "prod" is not allowed: use development, production or test (from the environment)'
+    )
+  })
+})
+
+describe("names that are no setting", () => {
+  it("fromRecord() tells which one may be meant", () => {
+    const record = { HANDSPAN_SAMPLR: "always_on", HANDSPAN_SPOOL_DIR: "/x", HANDSPAN_COLOUR: "red", HANDSPAN_X: " " }
+    assert.deepStrictEqual(read({ ...record, HANDSPANX: "1", OTEL_SAMPLER: "x" }).notices, [
+      "HANDSPAN_COLOUR is no setting: `handspan config` shows those there are",
+      "HANDSPAN_SAMPLR is no setting: did you mean HANDSPAN_SAMPLER?",
+      "HANDSPAN_SPOOL_DIR is no setting: did you mean HANDSPAN_SPOOL_DIRECTORY?"
+    ])
+  })
+})
+
 describe("resource", () => {
   it("resource() names service, version and environment, and the other attributes", () => {
     const OTEL_RESOURCE_ATTRIBUTES = "team=a,service.name=ignored,deployment.environment.name=ignored"
@@ -303,8 +488,15 @@ describe("fromEnv", () => {
   it.effect("fromEnv() reads the environment of this process", () =>
     Effect.gen(function* () {
       process.env["OTEL_SERVICE_NAME"] = "photos"
-      yield* Effect.addFinalizer(() => Effect.sync(() => delete process.env["OTEL_SERVICE_NAME"]))
+      process.env["HANDSPAN_EXPORTR"] = "none"
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          delete process.env["OTEL_SERVICE_NAME"]
+          delete process.env["HANDSPAN_EXPORTR"]
+        })
+      )
       const settings = yield* Settings.fromEnv({ serviceVersion: "2" })
+      assert.include(settings.notices, "HANDSPAN_EXPORTR is no setting: did you mean HANDSPAN_EXPORTER?")
       assert.deepStrictEqual(settings.serviceName, setting("photos", "OTEL_SERVICE_NAME"))
       assert.deepStrictEqual(settings.serviceVersion, setting("2", "code"))
     })
@@ -315,9 +507,10 @@ describe("fromEnv", () => {
     import { fromEnv } from "./src/Settings.ts"
     console.log(JSON.stringify(Effect.runSync(Effect.match(fromEnv(), {
       onFailure: (error) => error.message,
-      onSuccess: ({ serviceName, serviceVersion }) => [serviceName.value, serviceVersion.value]
+      onSuccess: ({ notices, serviceName, serviceVersion }) => [serviceName.value, serviceVersion.value, ...notices]
     }))))`
-  const env = { OTEL_SERVICE_NAME: "photos", OTEL_SERVICE_VERSION: "3" }
+  const env = { OTEL_SERVICE_NAME: "photos", OTEL_SERVICE_VERSION: "3", HANDSPAN_ENABLD: "false" }
+  const told = "HANDSPAN_ENABLD is no setting: did you mean HANDSPAN_ENABLED?"
 
   it.live.each<[string, ReadonlyArray<string>, unknown]>([
     ["none", ["--no-prompt"], ["unknown_service", ""]],
@@ -328,7 +521,8 @@ describe("fromEnv", () => {
       ["--no-prompt", "--allow-env=OTEL_*", "--deny-env=OTEL_SERVICE_NAME"],
       ["unknown_service", "3"]
     ],
-    ["all", ["--no-prompt", "--allow-env"], ["photos", "3"]]
+    ["all", ["--no-prompt", "--allow-env"], ["photos", "3", told]],
+    ["all but one name", ["--no-prompt", "--allow-env", "--deny-env=HOME"], ["photos", "3"]]
   ])(
     "fromEnv() on Deno reads what is permitted, and asks for nothing: %s",
     ([, permissions, expected]) =>

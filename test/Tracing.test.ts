@@ -10,6 +10,7 @@ import * as Instrument from "../src/Instrument.ts"
 import * as Pipeline from "../src/Pipeline.ts"
 import * as Settings from "../src/Settings.ts"
 import * as TraceContext from "../src/TraceContext.ts"
+import * as Propagator from "../src/Propagator.ts"
 import * as Tracing from "../src/Tracing.ts"
 
 const hello = Agent.make("hello", {
@@ -287,4 +288,30 @@ describe("Tracing", () => {
       })
     )
   }
+})
+
+describe("OTEL_PROPAGATORS", () => {
+  const headers = (propagators?: ReadonlyArray<"tracecontext" | "baggage" | "none">) =>
+    Effect.map(
+      Effect.withSpan(Propagator.inject(), "call").pipe(
+        Propagator.withRemoteParent({ baggage: "user=ada" }),
+        Effect.provide(Tracing.layer({ exporters: [], ...(propagators && { propagators }) }))
+      ),
+      (headers) => Object.keys(headers).toSorted()
+    )
+
+  it.effect("says what goes out, and leaves the program's own propagator where it says nothing", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(
+        [
+          yield* headers(),
+          yield* headers(["tracecontext"]),
+          yield* headers(["baggage"]),
+          yield* headers(["none"]),
+          yield* Effect.provideService(headers(), Propagator.CurrentPropagator, Propagator.baggage)
+        ],
+        [["baggage", "traceparent"], ["traceparent"], ["baggage"], [], ["baggage"]]
+      )
+    })
+  )
 })

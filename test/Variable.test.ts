@@ -17,6 +17,26 @@ describe("parsers", () => {
     ["integer() refuses what a number cannot hold", Variable.integer(0), "9".repeat(16), undefined],
     ["millis takes a number", Variable.millis, "250", Duration.millis(250)],
     ["millis refuses a unit", Variable.millis, "1 second", undefined],
+    ["timeout takes a number", Variable.timeout, "250", Duration.millis(250)],
+    ["timeout takes 0 for no limit", Variable.timeout, "0", Duration.millis(2 ** 31 - 1)],
+    ["timeout takes no more than a timer does", Variable.timeout, "3000000000", Duration.millis(2 ** 31 - 1)],
+    ["timeout refuses less", Variable.timeout, "-1", undefined],
+    ["ratio takes none", Variable.ratio, "0", 0],
+    ["ratio takes all", Variable.ratio, "1.0", 1],
+    ["ratio takes a share", Variable.ratio, ".25", 0.25],
+    ["ratio takes an exponent", Variable.ratio, "1e-3", 0.001],
+    ["ratio refuses more", Variable.ratio, "1.0001", undefined],
+    ["ratio refuses less", Variable.ratio, "-0.1", undefined],
+    ["ratio refuses other numbers", Variable.ratio, "0x1", undefined],
+    ["ratio refuses percent", Variable.ratio, "10%", undefined],
+    ["openTelemetryFlag() takes true", Variable.openTelemetryFlag(false), "True", false],
+    ["openTelemetryFlag() takes false", Variable.openTelemetryFlag(false), "FALSE", true],
+    ["openTelemetryFlag() takes no other yes", Variable.openTelemetryFlag(false), "1", undefined],
+    ["listOf() takes each once", Variable.listOf("a", "b", "none"), " B, a,,b", ["b", "a"]],
+    ["listOf() takes none alone", Variable.listOf("a", "none"), "none", ["none"]],
+    ["listOf() refuses none with others", Variable.listOf("a", "none"), "a,none", undefined],
+    ["listOf() refuses other names", Variable.listOf("a", "b"), "a,c", undefined],
+    ["listOf() refuses an empty list", Variable.listOf("a", "b"), ",", undefined],
     ["duration takes a unit", Variable.duration, "2 minutes", Duration.minutes(2)],
     ["duration refuses a bare number", Variable.duration, "250", undefined],
     ["duration refuses an unknown unit", Variable.duration, "2 lightyears", undefined],
@@ -39,6 +59,31 @@ describe("parsers", () => {
     ["headers refuses a line break", Variable.headers, "a=b%0d%0ac: d", undefined]
   ])("%s", (_, parser, text, expected) => {
     assert.deepStrictEqual(parser.parse(text), expected)
+  })
+
+  it.each<[string, Variable.Parser<unknown>, string, unknown]>([
+    ["oneOf() leaves nothing", Variable.oneOf("a", "b"), "c", undefined],
+    ["integer() leaves nothing", Variable.integer(0), "-1", undefined],
+    ["listOf() leaves what it knows", Variable.listOf("a", "b"), "c,B", { value: ["b"], text: "b" }],
+    ["listOf() leaves what is beside none", Variable.listOf("a", "none"), "none,a", { value: ["a"], text: "a" }],
+    ["listOf() leaves none alone", Variable.listOf("a", "none"), "none,c", { value: ["none"], text: "none" }],
+    ["listOf() leaves nothing that it does not know", Variable.listOf("a", "b"), "c", undefined],
+    ["openTelemetryFlag() leaves a no", Variable.openTelemetryFlag(false), "1", { value: true, text: "false" }],
+    ["pairs leaves nothing", Variable.pairs, "=a", undefined]
+  ])("OpenTelemetry's rules: %s", (_, parser, text, expected) => {
+    assert.deepStrictEqual(parser.salvage?.(text), expected)
+  })
+
+  it.each<[string, Variable.Parser<unknown>]>([
+    ["flag()", Variable.flag(true)],
+    ["ratio", Variable.ratio],
+    ["duration", Variable.duration],
+    ["endpoint", Variable.endpoint],
+    ["baseEndpoint", Variable.baseEndpoint],
+    ["headers", Variable.headers],
+    ["host", Variable.host]
+  ])("OpenTelemetry's rules leave an error for %s", (_, parser) => {
+    assert.isUndefined(parser.salvage)
   })
 
   it("headers keeps values secret", () => {

@@ -11,7 +11,8 @@ const require = createRequire(import.meta.url)
 const platform = { darwin: "darwin", win32: "windows" }[process.platform as string] ?? "linux"
 const file = process.platform === "win32" ? "deno.exe" : "deno"
 
-const deno =
+/** Where it is, from the root of the repository. */
+export const executable =
   ["", "-glibc", "-musl"].flatMap((libc) => {
     try {
       const folder = dirname(require.resolve(`@deno/${platform}-${process.arch}${libc}/package.json`))
@@ -29,7 +30,7 @@ export const run = (
 ): Effect.Effect<{ readonly stdout: string; readonly stderr: string }> =>
   Effect.promise(() => {
     const running = promisify(execFile)(
-      deno,
+      executable,
       ["run", "--quiet", "--no-lock", "--ext=ts", ...options.permissions, "-"],
       {
         cwd: root,

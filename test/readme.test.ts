@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { withSettings } from "../scripts/readme-settings.ts"
 import * as Agent from "../src/Agent.ts"
 import * as Pipeline from "../src/Pipeline.ts"
 import * as Settings from "../src/Settings.ts"
@@ -65,6 +66,10 @@ describe("README", () => {
       // Quoted there: some shells take a star for a pattern of files.
       assert.include(readme.replaceAll('"', ""), `deno run ${permissions} examples/${name.name}/main.ts`)
     }
+  })
+
+  it("has the table of all settings (if not: npm run readme)", () => {
+    assert.strictEqual(withSettings(readme), readme)
   })
 
   it("names no variable that Settings does not read, but for those of other programs", () => {
