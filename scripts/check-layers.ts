@@ -55,7 +55,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     "values",
     ["SpanRecord", "TraceContext", "Conventions", "Variable", "Spelling", "Ledger", "Work", "Backpressure"]
   ],
-  [1, "values", ["ProtobufWriter", "Hex", "OtelTraceState", "Version"]]
+  [1, "values", ["ProtobufWriter", "Hex", "OtelTraceState", "OwnShare", "Version"]]
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */

@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,6 +18,7 @@ import type * as Tracer from "effect/Tracer"
 import { EventName, handoffSpanName, Key, Operation } from "./Conventions.ts"
 import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
+import { OwnShare } from "./OwnShare.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 
 /**
@@ -74,6 +76,11 @@ interface BaseOptions<I, A, E, R> {
   readonly model?: string | undefined
   /** Names of the tools that the agent may call. */
   readonly tools?: ReadonlyArray<string> | undefined
+  /**
+   * The share of traces that its handoffs are recorded in, from 0 to 1, with all that they do: by the trace's id, so that it
+   * is in all or in none of a trace. Default: 1.
+   */
+  readonly sampling?: number | undefined
   /** Makes failed attempts again, inside of the one handoff span. Default: one attempt. */
   readonly retry?: Retry<E> | undefined
   readonly run: (input: I) => Effect.Effect<A, E, R>
@@ -153,6 +160,7 @@ export const make: {
     if (options.model !== undefined) span.attribute(Key.requestModel, options.model)
   }
   const measure = HandoffMetrics.make("agent", name)
+  const annotations = options.sampling === undefined ? undefined : ownShare(name, options.sampling)
   const checkInput = check(name, "input", options.input)
   const checkOutput = check(name, "output", options.output)
 
@@ -162,6 +170,7 @@ export const make: {
       kind: "agent",
       spanName,
       measure,
+      annotations,
       describe,
       run: (span, { stubs }) => {
         const run = (stubs?.(name) as typeof options.run | undefined) ?? options.run
@@ -187,6 +196,13 @@ export const make: {
     })
   Object.defineProperty(call, "name", { value: name })
   return Object.assign(call, { kind, handoffType }) as Agent<I, A, E | HandoffMismatch, Exclude<R, Tracer.ParentSpan>>
+}
+
+const ownShare = (agent: string, share: number): Context.Context<never> => {
+  if (!(share >= 0 && share <= 1)) {
+    throw new RangeError(`Cannot make agent "${agent}": sampling is ${share}, and must be from 0 to 1`)
+  }
+  return Context.add(Context.empty(), OwnShare, share)
 }
 
 /**

@@ -45,6 +45,10 @@ export const Key = {
   abandoned: "handspan.abandoned",
   /** True on the picture of a span that is still open; the span itself follows when it ends, under the same id. */
   pending: "handspan.pending",
+  /** How long the work may take before it counts as slow, in milliseconds. */
+  thresholdMillis: "handspan.threshold_ms",
+  /** How long it took, in milliseconds, where that was longer. */
+  tookMillis: "handspan.took_ms",
   attemptNumber: "handspan.attempt.number",
   /** How long the retry waited after this attempt, in milliseconds. */
   attemptWaitMillis: "handspan.attempt.wait_ms",
@@ -94,6 +98,7 @@ export const EventName = {
   pipelineStarted: "pipeline.started",
   pipelineCompleted: "pipeline.completed",
   handoffAttempt: "handoff.attempt",
+  slow: "performance.slow",
   exception: "exception"
 } as const
 

@@ -33,6 +33,8 @@ export const withSpan = <A, E, R>(options: {
   readonly spanName: string
   /** Told how long it took, whoever records it. */
   readonly measure: Measure
+  /** What the Recorder is to know of the span before it begins. Default: nothing. */
+  readonly annotations?: Context.Context<never> | undefined
   /** Writes on the span what always stands there. */
   readonly describe: (span: WritableSpan, from: string, now: () => bigint) => void
   readonly run: (span: WritableSpan, work: Work) => Effect.Effect<A, E, R>
@@ -56,7 +58,7 @@ export const withSpan = <A, E, R>(options: {
         stubs: outer?.stubs,
         history: { upstream: [], joins: false }
       }
-      const opened = OpenSpan.open(fiber, options.spanName, links)
+      const opened = OpenSpan.open(fiber, options.spanName, links, options.annotations)
       const isMeasured = fiber.cache.tracerEnabled
       const startMillis = isMeasured ? millis(fiber) : 0
       const span = opened ?? nowhere

@@ -65,3 +65,37 @@ const isAsked = (
   if (above._tag === "ExternalSpan") return wanted || !above.sampled
   return above.sampled ? wanted && asksInside !== undefined : asksInside === "all"
 }
+
+/**
+ * The sampler for a span that says itself how often it is recorded: where the one in place takes its trace, that share of
+ * them. Gives the one in place where the span says nothing.
+ *
+ * @since 0.1.0
+ */
+export const withOwnShare = (
+  sampler: Sampler.Sampler | undefined,
+  share: number | undefined
+): Sampler.Sampler | undefined => {
+  if (share === undefined) return sampler
+  const before = sampler ?? byDefault
+  const own = Sampler.probability(share)
+  return {
+    name: `${before.name}, of which ${own.name}`,
+    asksInside: before.asksInside ?? "taken",
+    decide: (question) => {
+      const { parent } = question
+      const isInside = parent !== undefined && !parent.isRemote
+      // Inside of a trace the one in place may not wish to be asked: its trace is taken.
+      const taken =
+        isInside && before.asksInside === undefined
+          ? { sampled: parent.sampled, threshold: OtelTraceState.threshold(parent.traceState) }
+          : before.decide(question)
+      if (!taken.sampled) return taken
+      const { sampled, threshold } = own.decide(question)
+      const both = taken.threshold !== undefined && threshold !== undefined && taken.threshold > threshold
+      return { sampled, threshold: both ? taken.threshold : threshold }
+    }
+  }
+}
+
+const byDefault = Sampler.parentBased({ root: Sampler.always })

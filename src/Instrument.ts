@@ -6,12 +6,14 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
+import { EventName, Key } from "./Conventions.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -42,6 +44,43 @@ export const addEvent = (name: string, attributes?: Record<string, unknown>): Ef
     }
     return Effect.void
   })
+
+/**
+ * Warns of work that takes longer than it should: a warning in the log, and an event `performance.slow` on the span that the
+ * work is in, with both times. However it ends, and it is not held up.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Instrument } from "handspan"
+ * import * as Testing from "handspan/testing"
+ *
+ * const search = Effect.sleep("2 seconds").pipe(Instrument.warnIfSlower("search", "1 second"), Effect.withSpan("search"))
+ * const { trace } = await Effect.runPromise(Testing.record(search, { advance: "1 minute" }))
+ * const [warning] = trace.spans[0]?.events.filter(({ name }) => name === "performance.slow") ?? []
+ * if (warning?.attributes["handspan.took_ms"] !== 2000) throw new Error("expected the warning")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const warnIfSlower =
+  (name: string, threshold: Duration.Input) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Clock.currentTimeMillis, (start) =>
+      Effect.onExit(effect, () =>
+        Effect.gen(function* () {
+          const took = (yield* Clock.currentTimeMillis) - start
+          const limit = Duration.fromInputUnsafe(threshold)
+          if (took <= Duration.toMillis(limit)) return
+          yield* addEvent(EventName.slow, {
+            [Key.thresholdMillis]: Duration.toMillis(limit),
+            [Key.tookMillis]: took
+          })
+          const told = `${Duration.format(Duration.millis(took))}, longer than ${Duration.format(limit)}`
+          yield* Effect.logWarning(`${JSON.stringify(name)} took ${told}`)
+        })
+      )
+    )
 
 /**
  * Names the component that the spans of an effect belong to: their instrumentation scope, such as `agency/vision`.

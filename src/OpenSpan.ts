@@ -13,6 +13,8 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 
+const noAnnotations = Context.empty()
+
 /**
  * Opens a span for the work that a fiber is about to do, `undefined` where nobody records it: tracing is off, or the
  * trace is not sampled. That work then stays in the span it is in, whose ids go on to whoever is called.
@@ -22,7 +24,8 @@ import * as Tracer from "effect/Tracer"
 export const open = (
   fiber: Fiber.Fiber<unknown, unknown>,
   name: string,
-  ownLinks: ReadonlyArray<Tracer.SpanLink>
+  ownLinks: ReadonlyArray<Tracer.SpanLink>,
+  annotations: Context.Context<never> = noAnnotations
 ): Tracer.Span | undefined => {
   const { span: current, tracer = Tracer.nativeTracer, tracerEnabled } = fiber.cache
   if (!tracerEnabled) return undefined
@@ -32,7 +35,7 @@ export const open = (
   const span = tracer.span({
     name,
     parent: parent === undefined ? Option.none() : Option.some(parent),
-    annotations: noAnnotations,
+    annotations,
     links: links.length === 0 && ownLinks.length === 0 ? [] : [...links, ...ownLinks],
     startTime: now(fiber),
     kind: "internal",
@@ -41,8 +44,8 @@ export const open = (
       parent?.sampled !== false &&
       !LogLevel.isGreaterThan(fiber.getRef(Tracer.MinimumTraceLevel), fiber.getRef(Tracer.CurrentTraceLevel))
   })
-  const annotations = fiber.getRef(References.TracerSpanAnnotations)
-  for (const key in annotations) span.attribute(key, annotations[key])
+  const attributes = fiber.getRef(References.TracerSpanAnnotations)
+  for (const key in attributes) span.attribute(key, attributes[key])
   return span
 }
 
@@ -59,8 +62,6 @@ const asksBelow = (
   tracer: Tracer.Tracer & { readonly asksBelow?: (parent: Tracer.AnySpan) => boolean },
   parent: Tracer.AnySpan
 ): boolean => tracer.asksBelow?.(parent) === true
-
-const noAnnotations = Context.empty()
 
 /** The nearest span that wants to be a parent: `Tracer.DisablePropagation` says that one does not. */
 const propagated = (span: Tracer.AnySpan): Tracer.AnySpan | undefined => {

@@ -5,9 +5,11 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as HeadSampling from "./HeadSampling.ts"
+import { OwnShare } from "./OwnShare.ts"
 import { type Limits, type Recording, RecorderSpan } from "./RecorderSpan.ts"
 import type { Sampler } from "./Sampler.ts"
 import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
@@ -148,7 +150,8 @@ export const make = (options: {
   }
   const tracer = Tracer.make({
     span: (span) => {
-      const current = sampler?.()
+      const share = span.annotations === noAnnotations ? undefined : Context.get(span.annotations, OwnShare)
+      const current = HeadSampling.withOwnShare(sampler?.(), share)
       if (current === undefined) return open(span, span.sampled)
       const { sampled, trace } = HeadSampling.decide(current, recording.ids, span)
       return open(span, sampled, trace)
@@ -191,6 +194,8 @@ export const makeNoop = (options: { readonly ids?: SpanIds.Ids | undefined } = {
   const ids = idsOf(options)
   return Tracer.make({ span: (span) => new UnsampledSpan(ids, span) })
 }
+
+const noAnnotations = Context.empty()
 
 const idsOf = ({ ids }: { readonly ids?: SpanIds.Ids | undefined }): SpanIds.IdWords =>
   ids === undefined ? SpanIds.random() : SpanIds.fromTexts(ids)

@@ -10,7 +10,10 @@ import * as SamplingRules from "../src/SamplingRules.ts"
 import { SpanBuffer } from "../src/SpanBuffer.ts"
 
 /** The names of the spans that a program leaves under a sampler, by when they ended, and what its Recorder counted. */
-const sampled = <A, E, R>(sampler: Sampler.Sampler | (() => Sampler.Sampler), program: Effect.Effect<A, E, R>) =>
+const sampled = <A, E, R>(
+  sampler: Sampler.Sampler | (() => Sampler.Sampler | undefined),
+  program: Effect.Effect<A, E, R>
+) =>
   Effect.gen(function* () {
     const buffer = new SpanBuffer()
     const recorder = Recorder.make({
@@ -131,6 +134,35 @@ describe("a Recorder with a sampler", () => {
         yield* Effect.withSpan(Effect.void, "second")
       })
       assert.deepStrictEqual((yield* sampled(() => current, program)).names, ["agent_handoff.critic", "first"])
+    })
+  )
+
+  it.effect("records an agent in the share of traces that it says, all of its handoffs in a trace or none", () =>
+    Effect.gen(function* () {
+      const tenth = Agent.make("tenth", { sampling: 0.1, run: () => Effect.withSpan(Effect.void, "inner") })
+      const trace = Effect.withSpan(Effect.andThen(tenth(), tenth()), "root")
+      const { counts, spans } = yield* sampled(() => undefined, Effect.replicateEffect(trace, 2000))
+      const traces = Map.groupBy(spans, ({ traceId }) => traceId)
+      const sizes = new Set(Array.from(traces.values(), (trace) => trace.length))
+      assert.deepStrictEqual(sizes, new Set([1, 5]))
+      const taken = Array.from(traces.values()).filter((trace) => trace.length === 5).length
+      assert.approximately(taken / 2000, 0.1, 0.03)
+      assert.strictEqual(counts.unsampled, (2000 - taken) * 4)
+      const [agent] = spans.filter(({ name }) => name === "agent_handoff.tenth")
+      assert.strictEqual(agent?.traceState, "ot=th:e6666666666668")
+    })
+  )
+
+  it.effect("never records an agent in a trace that is not taken, and refuses what is no share", () =>
+    Effect.gen(function* () {
+      const always = Agent.make("always", { sampling: 1, run: () => Effect.void })
+      assert.deepStrictEqual((yield* sampled(Sampler.never, always())).names, [])
+      assert.deepStrictEqual((yield* sampled(Sampler.always, always())).names, ["agent_handoff.always"])
+      assert.deepStrictEqual((yield* sampled(() => undefined, caller("00")(always()))).names, [])
+      assert.throws(
+        () => Agent.make("x", { sampling: 1.5, run: () => Effect.void }),
+        'Cannot make agent "x": sampling is 1.5, and must be from 0 to 1'
+      )
     })
   )
 })

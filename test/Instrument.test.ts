@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
 import * as Instrument from "../src/Instrument.ts"
@@ -298,5 +298,40 @@ describe("Instrument.addEvent", () => {
       const { trace } = yield* Testing.record(Effect.withSpan(Instrument.addEvent("here", { a: 1 }), "span"))
       expectTrace(trace).toMatchTree(span("span", { events: [{ name: "here", attributes: Tree.only({ a: 1 }) }] }))
     }).pipe(Effect.provide(Layer.empty))
+  )
+})
+
+describe("Instrument.warnIfSlower", () => {
+  const search = (takes: string, ends: Effect.Effect<unknown, string> = Effect.void) =>
+    Effect.andThen(Effect.sleep(takes as "1 second"), ends).pipe(
+      Instrument.warnIfSlower("search", "1 second"),
+      Effect.withSpan("search")
+    )
+  const run = (program: Effect.Effect<unknown, string>) =>
+    Effect.gen(function* () {
+      const logs: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => void logs.push(`${logLevel} ${String(message)}`))
+      const { trace } = yield* Testing.record(program, { advance: "1 minute" }).pipe(
+        Effect.provide(Logger.layer([logger]))
+      )
+      const events = trace.spans[0]!.events.filter(({ name }) => name === "performance.slow")
+      return { logs, events: events.map(({ attributes }) => attributes) }
+    })
+
+  it.effect("tells in the log and on the span what took longer, however it ended", () =>
+    Effect.gen(function* () {
+      const slow = {
+        logs: ['Warn "search" took 1s 500ms, longer than 1s'],
+        events: [{ "handspan.threshold_ms": 1000, "handspan.took_ms": 1500 }]
+      }
+      assert.deepStrictEqual(yield* run(search("1500 millis")), slow)
+      assert.deepStrictEqual(yield* run(search("1500 millis", Effect.fail("no"))), slow)
+    })
+  )
+
+  it.effect("says nothing of what took no longer", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* run(search("1 second")), { logs: [], events: [] })
+    })
   )
 })
