@@ -40,6 +40,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "authoring", ["HandoffMetrics"]],
+  [7, "recording", ["SamplingFile"]],
   [6, "recording", ["Sampling", "SettingsText"]],
   [5, "recording", ["Settings"]],
   [4, "recording", ["SpanBuffer", "SettingsTable"]],
@@ -69,6 +70,7 @@ const onRuntime = [
   "SpoolMachine",
   "SpoolSegment",
   "ProcessExit",
+  "SamplingFile",
   "Worker",
   "Instrument",
   "testing/"

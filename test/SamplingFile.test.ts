@@ -1,0 +1,67 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Logger } from "effect"
+import { TestClock } from "effect/testing"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Memory from "../src/exporter/Memory.ts"
+import * as Sampler from "../src/Sampler.ts"
+import * as SamplingFile from "../src/SamplingFile.ts"
+import * as Tracing from "../src/Tracing.ts"
+
+const temporaryFile = Effect.acquireRelease(
+  Effect.sync(() => join(mkdtempSync(join(tmpdir(), "handspan-")), "rules.json")),
+  (file) => Effect.sync(() => rmSync(join(file, ".."), { recursive: true }))
+)
+
+const names = Effect.flatMap(Memory.Spans, ({ all }) => Effect.map(all, (spans) => spans.map(({ name }) => name)))
+const span = (name: string) => Effect.withSpan(Effect.void, name)
+
+describe("layer", () => {
+  it.effect("goes by the rules of a file, and by others once they stand there", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const write = (text: string) => Effect.sync(() => writeFileSync(file, text))
+      const logs: Array<string> = []
+      const logger = Logger.make(({ message }) => void logs.push(String(message)))
+      yield* write('[{ "name": "health", "sample": "never" }]')
+      const sampling = SamplingFile.layer(file, Sampler.always)
+      yield* Effect.gen(function* () {
+        const both = (n: number) => Effect.andThen(span("health"), span(`work ${n}`))
+        yield* both(1)
+        yield* write('[{ "name": "work *", "sample": "never" }]')
+        yield* both(2)
+        yield* TestClock.adjust("1 second")
+        yield* both(3)
+        yield* write("[{ nonsense")
+        yield* TestClock.adjust("3 seconds")
+        yield* both(4)
+        yield* Effect.sync(() => rmSync(file))
+        yield* TestClock.adjust("1 second")
+        yield* both(5)
+        assert.deepStrictEqual(yield* names, ["work 1", "work 2", "health", "health", "health"])
+      }).pipe(
+        Effect.provide(Tracing.layerInMemory.pipe(Layer.provide(sampling), Layer.provideMerge(Logger.layer([logger]))))
+      )
+      assert.strictEqual(logs.length, 2)
+      assert.match(
+        logs[0]!,
+        /^Cannot read sampling rules from ".*": .*must be a JSON array of rules; the sampling rules before it hold$/
+      )
+      assert.match(logs[1]!, /ENOENT/)
+    })
+  )
+
+  it.effect("fails where there is no such file, or nothing in it that could be read", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const failing = Effect.map(
+        Effect.flip(Effect.scoped(Layer.build(SamplingFile.layer(file, Sampler.always)))),
+        ({ message }) => message
+      )
+      assert.include(yield* failing, `Cannot read sampling rules from "${file}": ENOENT`)
+      yield* Effect.sync(() => writeFileSync(file, '[{ "agnt": "x", "sample": 1 }]'))
+      assert.include(yield* failing, '"agnt" is no condition')
+    })
+  )
+})
