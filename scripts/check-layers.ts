@@ -14,7 +14,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [10, "assembly", ["Recording"]],
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway"]],
-  [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore"]],
+  [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling"]],
   [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
   [
     7,
@@ -27,36 +27,70 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "DeliveryMetrics",
       "TailSampler",
       "Correlation",
-      "exporter/"
+      "exporter/",
+      "SamplingFile"
     ]
   ],
   [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
   [
     6,
     "recording",
-    ["Exporter", "Spool", "RecorderSpan", "UnsampledSpan", "HeadSampling", "analysis/", "collector/TraceStore"]
+    [
+      "Exporter",
+      "Spool",
+      "RecorderSpan",
+      "UnsampledSpan",
+      "HeadSampling",
+      "analysis/",
+      "collector/TraceStore",
+      "Sampling",
+      "SettingsText"
+    ]
   ],
   [6, "authoring", ["Envelope", "Handoff"]],
-  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans"]],
+  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
+  [4, "recording", ["TailRules", "SpanBuffer", "SettingsTable"]],
   [4, "authoring", ["HandoffMetrics"]],
-  [7, "recording", ["SamplingFile"]],
-  [6, "recording", ["Sampling", "SettingsText"]],
-  [5, "recording", ["Settings"]],
-  [4, "recording", ["SpanBuffer", "SettingsTable"]],
-  [3, "recording", ["SamplingRules", "Enablement"]],
-  [2, "recording", ["Sampler"]],
-  [3, "recording", ["SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
-  [2, "recording", ["TraceTree", "Redaction", "OtlpJson", "EncodableSpan", "ProtobufReader"]],
-  [2, "recording", ["Backoff", "BackgroundClock", "StackBudget", "SpoolMachine", "ProcessExit"]],
+  [3, "recording", ["SamplingRules", "Enablement", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
+  [
+    2,
+    "recording",
+    [
+      "Sampler",
+      "TraceTree",
+      "Redaction",
+      "OtlpJson",
+      "EncodableSpan",
+      "ProtobufReader",
+      "Backoff",
+      "BackgroundClock",
+      "StackBudget",
+      "SpoolMachine",
+      "ProcessExit"
+    ]
+  ],
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
   [
     1,
     "values",
-    ["SpanRecord", "TraceContext", "Conventions", "Variable", "Spelling", "Ledger", "Work", "Backpressure"]
-  ],
-  [1, "values", ["ProtobufWriter", "Hex", "OtelTraceState", "OwnShare", "Version"]]
+    [
+      "SpanRecord",
+      "TraceContext",
+      "Conventions",
+      "Variable",
+      "Spelling",
+      "Ledger",
+      "Work",
+      "Backpressure",
+      "ProtobufWriter",
+      "Hex",
+      "OtelTraceState",
+      "OwnShare",
+      "Version"
+    ]
+  ]
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */

@@ -101,7 +101,7 @@ export interface Options {
   /** Where spans are kept on disk until they are sent. Default: nowhere. */
   readonly journal?: Journal | undefined
   /** What the Recorder counts, for the ledger. Default: spans count from when they are taken. */
-  readonly counts?: (() => { readonly started: number; readonly unsampled: number; readonly live: number }) | undefined
+  readonly counts?: (() => Pick<Ledger, "started" | "unsampled" | "live" | "held">) | undefined
   /** Told how it goes. Default: nobody is. */
   readonly metrics?: Metrics | undefined
 }
@@ -181,7 +181,7 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
 
     const ledger = (): Ledger => ({
       exporter: exporter.name,
-      ...(options.counts?.() ?? { started: queue.taken, unsampled: 0, live: 0 }),
+      ...(options.counts?.() ?? { started: queue.taken, unsampled: 0, live: 0, held: 0 }),
       recovered: queue.recovered,
       queued: queue.queued,
       inFlight: queue.inFlight,

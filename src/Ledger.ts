@@ -54,8 +54,10 @@ export interface Ledger {
   readonly recovered: number
   /** Open spans. */
   readonly live: number
-  /** Spans that the sampling decision left out. */
+  /** Spans that a sampling decision left out, at the start of their trace or at its end. */
   readonly unsampled: number
+  /** Ended spans that wait for their trace's end, which decides about them. */
+  readonly held: number
   /** Ended spans that wait in memory. */
   readonly queued: number
   /** Ended spans that are being sent. */
@@ -111,6 +113,7 @@ export const totalDropped = (ledger: Ledger): number => Object.values(ledger.dro
  * @since 0.1.0
  */
 export const isBalanced = (ledger: Ledger): boolean => {
-  const { exported, inFlight, live, queued, recovered, spooled, started, unsampled } = ledger
-  return started + recovered === live + unsampled + queued + inFlight + spooled + exported + totalDropped(ledger)
+  const { exported, held, inFlight, live, queued, recovered, spooled, started, unsampled } = ledger
+  const waiting = live + held + queued + inFlight + spooled
+  return started + recovered === waiting + unsampled + exported + totalDropped(ledger)
 }

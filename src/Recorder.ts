@@ -12,6 +12,7 @@ import * as HeadSampling from "./HeadSampling.ts"
 import { OwnShare } from "./OwnShare.ts"
 import { type Limits, type Recording, RecorderSpan } from "./RecorderSpan.ts"
 import type { Sampler } from "./Sampler.ts"
+import type { EncodableSpan } from "./EncodableSpan.ts"
 import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanIds from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
@@ -103,9 +104,10 @@ export interface OpenSpan {
  * @since 0.1.0
  */
 export const make = (options: {
-  readonly onEnd: (span: EncodedSpan) => void
+  /** Given each sampled span when it ends: written, and as it was written from. */
+  readonly onEnd: (encoded: EncodedSpan, span: EncodableSpan) => void
   /** Told of each sampled span when it opens. */
-  readonly onStart?: (() => void) | undefined
+  readonly onStart?: ((span: EncodableSpan) => void) | undefined
   /**
    * Given a picture of each sampled span that is still open at the end of the turn in which it started: without an end,
    * with `handspan.pending`.
@@ -139,7 +141,7 @@ export const make = (options: {
   const open = (span: SpanOptions, sampled: boolean, trace?: Trace): Tracer.Span => {
     if (sampled) {
       const made = new RecorderSpan(recording, span, trace)
-      onStart?.()
+      onStart?.(made)
       // Its attributes come after it.
       if (onPending !== undefined) queueMicrotask(() => made.picture(onPending))
       return made

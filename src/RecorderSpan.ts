@@ -52,7 +52,7 @@ export interface Limits {
  */
 export interface Recording {
   readonly encoder: SpanEncoder
-  readonly onEnd: (span: EncodedSpan) => void
+  readonly onEnd: (encoded: EncodedSpan, span: EncodableSpan) => void
   readonly resource: SpanRecord.Resource
   readonly limits: Limits
   readonly ids: IdWords
@@ -275,9 +275,9 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     this.leave()
     recording.ended++
     const encoded = recording.encoder.encode(this)
+    recording.onEnd(encoded, this)
     this.ownEvents = undefined
     this.ownLinks = undefined
-    recording.onEnd(encoded)
   }
 
   /** Gives the span as it is now, if it is still open. */

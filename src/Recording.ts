@@ -28,7 +28,11 @@ import * as Recorder from "./Recorder.ts"
 import type { Sampler } from "./Sampler.ts"
 import * as Sampling from "./Sampling.ts"
 import * as Settings from "./Settings.ts"
+import * as SpanEnd from "./SpanEnd.ts"
+import type { EncodedSpan } from "./SpanEncoder.ts"
 import type { Resource } from "./SpanRecord.ts"
+import { TailSampler } from "./TailSampler.ts"
+import { TailSampling } from "./TailSampling.ts"
 import { version } from "./Version.ts"
 
 /**
@@ -46,33 +50,47 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     // Closed side by side: the deadline of the shutdown is one for all.
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
     const deliveries: Array<Delivery.Delivery> = []
-    const sampler = yield* currentSampler(settings)
+    const offer = (span: EncodedSpan): void => {
+      for (const delivery of deliveries) delivery.offer(span)
+    }
+    const tail = yield* tailSampler(offer)
+    const sampler = yield* currentSampler(settings, tail === undefined ? undefined : Sampling.byDefault)
     const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
     const someOpened = yield* Latch.make()
     const recorder: Recorder.Recorder = Recorder.make({
       resource: withSdk(Settings.resource(settings)),
       limits: limits(settings),
       sampler,
-      onEnd: (span) => {
-        for (const delivery of deliveries) delivery.offer(span)
-      },
-      onStart: watches ? () => void someOpened.openUnsafe() : undefined,
-      onPending: settings.pendingSpans.value
-        ? (span) => {
-            for (const delivery of deliveries) delivery.offerPending(span)
-          }
-        : undefined
+      onEnd: tail === undefined ? offer : (encoded, span) => tail.end(encoded, span),
+      onStart:
+        watches || tail !== undefined
+          ? (span) => {
+              tail?.start(span)
+              someOpened.openUnsafe()
+            }
+          : undefined,
+      // A trace that may be dropped must not be shown.
+      onPending:
+        settings.pendingSpans.value && tail === undefined
+          ? (span) => {
+              for (const delivery of deliveries) delivery.offerPending(span)
+            }
+          : undefined
     })
+    const counts = () => {
+      const { live, started, unsampled } = recorder.counts()
+      return { live, started, unsampled: unsampled + (tail?.dropped ?? 0), held: tail?.held ?? 0 }
+    }
     for (const [index, { exporter, name }] of named.entries()) {
       const options = {
         ...deliveryOptions(settings),
         journal: journals[index],
-        counts: recorder.counts,
+        counts,
         metrics: DeliveryMetrics.make(name, settings.queueSize.value)
       }
       deliveries.push(yield* Scope.provide(Delivery.make({ ...exporter, name }, options), scope))
     }
-    yield* endOpenSpans(recorder, deliveries, settings.shutdownTimeout.value)
+    yield* endOpenSpans(recorder, tail, deliveries, settings.shutdownTimeout.value)
     if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
     const context = Context.make(Tracer.Tracer, recorder).pipe(
       // Where nobody asks for one here, the program's own stays.
@@ -103,12 +121,16 @@ const openJournal = (settings: Settings.Settings, exporter: string) =>
 /** A span that nobody will end any more is ended before the last ones leave, so that it is not lost. */
 const endOpenSpans = (
   recorder: Recorder.Recorder,
+  tail: TailSampler | undefined,
   deliveries: ReadonlyArray<Delivery.Delivery>,
   shutdownTimeout: Duration.Duration
 ) =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
-    const abandon = (reason: string) => recorder.abandon(reason, clock.currentTimeNanosUnsafe())
+    const abandon = (reason: string): void => {
+      recorder.abandon(reason, clock.currentTimeNanosUnsafe())
+      tail?.flush()
+    }
     yield* Effect.addFinalizer(() => Effect.sync(() => abandon("shutdown")))
     yield* ProcessExit.listen({
       onExit: () => {
@@ -117,6 +139,7 @@ const endOpenSpans = (
         for (const delivery of deliveries) delivery.closeAtExit(left())
       },
       onCrash: () => {
+        tail?.flush()
         const left = timeLeft(Duration.toMillis(shutdownTimeout))
         for (const delivery of deliveries) delivery.sendNow(left())
       }
@@ -174,13 +197,44 @@ const untilThereIsRoom = (deliveries: ReadonlyArray<Delivery.Delivery>): Effect.
   })
 }
 
+/** What decides about traces at their end, where the program has asked for it. Looks every second for those that wait too long. */
+const tailSampler = (onKeep: (span: EncodedSpan) => void) =>
+  Effect.gen(function* () {
+    const options = yield* Effect.serviceOption(TailSampling)
+    if (Option.isNone(options)) return undefined
+    const clock = yield* Clock.Clock
+    const services = yield* Effect.context<never>()
+    const tail = new TailSampler({
+      ...options.value,
+      onKeep,
+      onProblem: (rule, problem) =>
+        Effect.runForkWith(services)(
+          Effect.logWarning(
+            `The tail rule "${rule}" is broken, and keeps its traces: ${SpanEnd.describe(problem).message}`
+          )
+        )
+    })
+    yield* Effect.forkScoped(
+      Effect.forever(
+        Effect.andThen(
+          Effect.sleep("1 second"),
+          Effect.sync(() => tail.tick(clock.currentTimeNanosUnsafe()))
+        )
+      ).pipe(Effect.provideService(References.TracerEnabled, false), BackgroundClock.provide)
+    )
+    return tail
+  })
+
 /**
  * Gives the sampler of each moment: that of the service, or else of the settings, for those whom the switches let pass.
  * `undefined` where nobody ever has to be asked.
  */
-const currentSampler = (settings: Settings.Settings): Effect.Effect<(() => Sampler | undefined) | undefined> =>
+const currentSampler = (
+  settings: Settings.Settings,
+  otherwise: Sampler | undefined
+): Effect.Effect<(() => Sampler | undefined) | undefined> =>
   Effect.gen(function* () {
-    const asSet = Sampling.fromSettings(settings)
+    const asSet = Sampling.fromSettings(settings) ?? otherwise
     const sampling = Option.getOrUndefined(yield* Effect.serviceOption(Sampling.Sampling))
     const enablement = Option.getOrUndefined(yield* Effect.serviceOption(Enablement.Enablement))
     if (enablement === undefined) {

@@ -35,6 +35,7 @@ const ledger = (fields: Partial<Ledger.Ledger>): Ledger.Ledger => ({
   started: 0,
   recovered: 0,
   live: 0,
+  held: 0,
   unsampled: 0,
   queued: 0,
   inFlight: 0,

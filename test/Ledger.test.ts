@@ -19,6 +19,7 @@ const balanced: fc.Arbitrary<Ledger.Ledger> = fc
     recovered: count,
     live: count,
     unsampled: count,
+    held: count,
     queued: count,
     inFlight: count,
     spooled: count,

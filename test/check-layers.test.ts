@@ -27,7 +27,7 @@ describe("faultsInLayers()", () => {
 
   it("lets nobody import upwards", () => {
     assert.deepStrictEqual(faults(file("Sampler", effect("Effect"), to("Delivery"))), [
-      "src/Sampler.ts:2: row 3 must import from rows below: Delivery is in row 8. Move what both need down"
+      "src/Sampler.ts:2: row 2 must import from rows below: Delivery is in row 8. Move what both need down"
     ])
   })
 

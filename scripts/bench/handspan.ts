@@ -63,7 +63,7 @@ const accountOf = (ledger: Ledger.Ledger): Account => ({
   taken: ledger.started + ledger.recovered,
   exported: ledger.exported,
   dropped: Ledger.totalDropped(ledger),
-  elsewhere: ledger.live + ledger.unsampled + ledger.queued + ledger.inFlight + ledger.spooled
+  elsewhere: ledger.live + ledger.held + ledger.unsampled + ledger.queued + ledger.inFlight + ledger.spooled
 })
 
 /** Says what is wrong with an account, held against what the receiver has: nothing, where it is right. */
