@@ -26,6 +26,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "GuardedExporter",
       "DeliveryMetrics",
       "TailSampler",
+      "SettingsText",
       "Correlation",
       "exporter/",
       "SamplingFile"

@@ -203,7 +203,7 @@ const tailSampler = (onKeep: (span: EncodedSpan) => void) =>
     const options = yield* Effect.serviceOption(TailSampling)
     if (Option.isNone(options)) return undefined
     const clock = yield* Clock.Clock
-    const services = yield* Effect.context<never>()
+    const services = yield* Effect.context()
     const tail = new TailSampler({
       ...options.value,
       onKeep,

@@ -20,7 +20,6 @@ const time: Case = ["1500", Duration.millis(1500), "1.5 seconds"]
 const span: Case = ["2 minutes", Duration.minutes(2), "120"]
 const count: Case = ["7", 7, "0"]
 const limit: Case = ["0", 0, "-1"]
-const places: Case = ["span_and_event", "SPAN_AND_EVENT", "EVERYWHERE"]
 const compression: Case = ["gzip", "gzip", "brotli"]
 const protocol: Case = ["grpc", "grpc", "http/xml"]
 const base = url("http://collector:4318/otlp/", "http://collector:4318/otlp/v1/traces")
