@@ -71,11 +71,10 @@ describe("TailSampling", () => {
       assert.deepStrictEqual(taken, [])
       yield* Effect.forkChild(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(taken.map(({ attributes, name }) => [name, attributes["handspan.abandoned"]]).toSorted(), [
-        ["agent_handoff.critic", undefined],
-        ["open", "shutdown"],
-        ["outer", "shutdown"]
-      ])
+      assert.deepStrictEqual(
+        Object.fromEntries(taken.map(({ attributes, name }) => [name, attributes["handspan.abandoned"]])),
+        { "agent_handoff.critic": undefined, open: "shutdown", outer: "shutdown" }
+      )
       fiber.interruptUnsafe()
     })
   )
