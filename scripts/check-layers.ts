@@ -44,8 +44,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "HeadSampling",
       "analysis/",
       "collector/TraceStore",
-      "Sampling",
-      "SettingsText"
+      "Sampling"
     ]
   ],
   [6, "authoring", ["Envelope", "Handoff"]],
@@ -53,14 +52,18 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "recording", ["TailRules", "SpanBuffer", "SettingsTable"]],
   [4, "authoring", ["HandoffMetrics"]],
-  [3, "recording", ["SamplingRules", "Enablement", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]],
+  [
+    3,
+    "recording",
+    ["Redaction", "SamplingRules", "Enablement", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]
+  ],
   [
     2,
     "recording",
     [
+      "RedactionNames",
       "Sampler",
       "TraceTree",
-      "Redaction",
       "OtlpJson",
       "EncodableSpan",
       "ProtobufReader",
@@ -73,6 +76,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   ],
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
+  [1, "recording", ["RedactionRules", "RedactionMemory"]],
   [
     1,
     "values",

@@ -43,6 +43,8 @@ export const Key = {
   interrupted: "handspan.interrupted",
   /** Why a span was ended by the recorder, and not by its own work: `shutdown` or `exit`. */
   abandoned: "handspan.abandoned",
+  /** How many texts of the span were cut because they were too long. */
+  truncated: "handspan.truncated",
   /** True on the picture of a span that is still open; the span itself follows when it ends, under the same id. */
   pending: "handspan.pending",
   /** How long the work may take before it counts as slow, in milliseconds. */

@@ -11,6 +11,7 @@ import { Key } from "./Conventions.ts"
 import * as HeadSampling from "./HeadSampling.ts"
 import { OwnShare } from "./OwnShare.ts"
 import { type Limits, type Recording, RecorderSpan } from "./RecorderSpan.ts"
+import type { Redactor } from "./Redaction.ts"
 import type { Sampler } from "./Sampler.ts"
 import type { EncodableSpan } from "./EncodableSpan.ts"
 import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
@@ -116,6 +117,8 @@ export const make = (options: {
   /** Default: no attributes. */
   readonly resource?: SpanRecord.Resource | undefined
   readonly limits?: Partial<Limits> | undefined
+  /** Takes secrets out of names, attributes, events, links, errors and the resource. Default: nobody does. */
+  readonly redactor?: Redactor | undefined
   /** Default: random ones from the platform's secure source. */
   readonly ids?: SpanIds.Ids | undefined
   /**
@@ -127,8 +130,9 @@ export const make = (options: {
   const recording: Recording = {
     encoder: new SpanEncoder(),
     onEnd: options.onEnd,
-    resource: options.resource ?? SpanRecord.emptyResource,
+    resource: withoutSecrets(options.resource ?? SpanRecord.emptyResource, options.redactor),
     limits: { ...defaultLimits, ...options.limits },
+    redactor: options.redactor,
     ids: idsOf(options),
     stacks: new StackBudget(),
     started: 0,
@@ -196,6 +200,15 @@ export const makeNoop = (options: { readonly ids?: SpanIds.Ids | undefined } = {
   const ids = idsOf(options)
   return Tracer.make({ span: (span) => new UnsampledSpan(ids, span) })
 }
+
+const withoutSecrets = (resource: SpanRecord.Resource, redactor: Redactor | undefined): SpanRecord.Resource =>
+  redactor === undefined
+    ? resource
+    : {
+        attributes: Object.fromEntries(
+          Object.entries(resource.attributes).map(([key, value]) => [key, redactor.value("", key, value)])
+        )
+      }
 
 const noAnnotations = Context.empty()
 

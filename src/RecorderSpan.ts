@@ -9,14 +9,9 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import { EventName, Key } from "./Conventions.ts"
-import {
-  type EncodableEvent,
-  type EncodableLink,
-  type EncodableSpan,
-  type FlatAttributes,
-  flatten
-} from "./EncodableSpan.ts"
+import { type EncodableEvent, type EncodableLink, type EncodableSpan, type FlatAttributes } from "./EncodableSpan.ts"
 import * as Hex from "./Hex.ts"
+import type { Redactor } from "./Redaction.ts"
 import { type EncodedSpan, type SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import type { IdWords } from "./SpanIds.ts"
@@ -55,6 +50,8 @@ export interface Recording {
   readonly onEnd: (encoded: EncodedSpan, span: EncodableSpan) => void
   readonly resource: SpanRecord.Resource
   readonly limits: Limits
+  /** Takes secrets out of what spans hold, where somebody asked for it. */
+  readonly redactor: Redactor | undefined
   readonly ids: IdWords
   readonly stacks: StackBudget
   started: number
@@ -97,6 +94,8 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   private readonly recording: Recording
   private flat: Array<string | SpanRecord.AttributeValue> = []
   private compactAt = 0
+  /** How many texts were cut. */
+  private truncated = 0
   private map: Map<string, SpanRecord.AttributeValue> | undefined
   private ownEvents: Array<EncodableEvent> | undefined
   private ownLinks: Array<EncodableLink> | undefined
@@ -106,14 +105,14 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   /** Begins its own trace, or goes on with its parent's, unless it is told which one it belongs to. */
   constructor(recording: Recording, options: SpanOptions, trace?: Trace) {
     const parent = parentOf(options.parent)
+    const name = textOf(options.name)
     this.recording = recording
-    this.name = textOf(options.name)
     this.annotations = options.annotations
     this.kind = options.kind
     this.startTimeUnixNano = options.startTime
     if (parent === undefined) {
       this.parent = Option.none()
-      this.trace = trace ?? begin(recording.ids, this.name)
+      this.trace = trace ?? begin(recording.ids, name)
       this.parentId0 = 0
       this.parentId1 = 0
     } else {
@@ -122,7 +121,9 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.parentId0 = parent.id0
       this.parentId1 = parent.id1
     }
-    const { id0, id1 } = recording.ids.span(this.name, this.trace, parent)
+    // The name of a span can come from anywhere.
+    this.name = this.clean(name)
+    const { id0, id1 } = recording.ids.span(name, this.trace, parent)
     this.id0 = id0
     this.id1 = id1
     if (options.links.length > 0) this.addLinks(options.links)
@@ -201,12 +202,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
 
   attribute(key: string, value: unknown): void {
     if (!this.isOpen) return
-    const limit = this.recording.limits.attributeValueLength
-    // What most values are needs no look at what else they could be.
-    const copied =
-      typeof value === "number" || (typeof value === "string" && value.length <= limit)
-        ? value
-        : SpanRecord.toAttributeValue(value, limit)
+    const copied = this.take(key, value)
     if (copied === undefined) return
     this.map = undefined
     // A value that comes again is found when the span is written, where each key is looked up anyway.
@@ -216,29 +212,29 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
 
   event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
     if (!this.isOpen) return
-    const { attributeValueLength, eventAttributes, events } = this.recording.limits
+    const { eventAttributes, events } = this.recording.limits
     const own = (this.ownEvents ??= [])
     if (own.length >= events && !neverCutOff.has(name)) {
       this.droppedEvents++
     } else {
       own.push({
-        name: textOf(name),
+        name: this.clean(textOf(name)),
         timeUnixNano: typeof startTime === "bigint" ? startTime : this.startTimeUnixNano,
-        ...copy(attributes, eventAttributes, attributeValueLength)
+        ...this.copy(attributes, eventAttributes)
       })
     }
   }
 
   addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
     if (!this.isOpen) return
-    const { attributeValueLength, linkAttributes, links: limit } = this.recording.limits
+    const { linkAttributes, links: limit } = this.recording.limits
     const own = (this.ownLinks ??= [])
     for (const { attributes, span } of links) {
       const context = TraceContext.fromSpan(span)
       if (context === undefined || own.length >= limit) {
         this.droppedLinks++
       } else {
-        own.push({ ...context, ...copy(attributes, linkAttributes, attributeValueLength) })
+        own.push({ ...context, ...this.copy(attributes, linkAttributes) })
       }
     }
   }
@@ -250,17 +246,21 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.close(endTime, ok, nothing)
       return
     }
-    const { attributeValueLength } = this.recording.limits
+    // What an error says has a limit, also where nobody set one for attributes.
+    const length = Math.min(this.recording.limits.attributeValueLength, SpanEnd.defaultTextLength)
     const end = SpanEnd.fromExit(exit, {
-      textLength: Number.isFinite(attributeValueLength) ? attributeValueLength : undefined,
+      textLength: length + reach,
       stacks: this.recording.stacks.mayTake(endTime)
     })
     // How a span ended is never what the limits cut off.
     for (const { attributes, name } of end.events) {
-      const event = { name, timeUnixNano: endTime, flatAttributes: flatten(attributes), droppedAttributes: 0 }
-      ;(this.ownEvents ??= []).push(event)
+      const flatAttributes = this.takeAll(attributes, length)
+      ;(this.ownEvents ??= []).push({ name, timeUnixNano: endTime, flatAttributes, droppedAttributes: 0 })
     }
-    this.close(endTime, end.status, flatten(end.attributes))
+    const { status } = end
+    const told =
+      status.code === "error" ? { code: status.code, message: this.short(this.clean(status.message), length) } : status
+    this.close(endTime, told, this.takeAll(end.attributes, length))
   }
 
   /** Ends the span, writes it, and gives it to whoever takes finished spans. */
@@ -270,7 +270,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     // A wall clock may be set back while a span is open; a negative duration would be refused or shown as nonsense.
     this.endTimeUnixNano = endTime < this.startTimeUnixNano ? this.startTimeUnixNano : endTime
     this.endStatus = status
-    this.endAttributes = attributes
+    this.endAttributes = this.truncated === 0 ? attributes : [...attributes, Key.truncated, this.truncated]
     this.isOpen = false
     this.leave()
     recording.ended++
@@ -286,6 +286,65 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     this.endAttributes = pending
     take(this.recording.encoder.encode(this))
     this.endAttributes = nothing
+  }
+
+  /** Copies a value, without secrets, and cut where it is too long. */
+  private take(
+    key: string,
+    value: unknown,
+    length = this.recording.limits.attributeValueLength
+  ): SpanRecord.AttributeValue | undefined {
+    const { redactor } = this.recording
+    // What most values are needs no look at what else they could be.
+    if (typeof value === "number" && redactor === undefined) return value
+    const whole =
+      typeof value === "string"
+        ? value.length > length + reach
+          ? value.slice(0, length + reach)
+          : value
+        : SpanRecord.toAttributeValue(value, length + reach)
+    if (whole === undefined) return undefined
+    const clean = redactor === undefined ? whole : redactor.value(this.trace.id, key, whole)
+    if (length === Infinity) return clean
+    return typeof clean === "object"
+      ? clean.map((item) => (typeof item === "string" ? this.short(item, length) : item))
+      : typeof clean === "string"
+        ? this.short(clean, length)
+        : clean
+  }
+
+  private takeAll(attributes: SpanRecord.Attributes, length: number): FlatAttributes {
+    return Object.entries(attributes).flatMap(([key, value]) => [key, this.take(key, value, length) ?? ""])
+  }
+
+  private clean(text: string): string {
+    return this.recording.redactor?.text(this.trace.id, text) ?? text
+  }
+
+  /** Cuts a text where it is longer than it may be, never inside of a character, and counts that. */
+  private short(text: string, length: number): string {
+    if (text.length <= length) return text
+    this.truncated++
+    return SpanRecord.cut(text, length)
+  }
+
+  /** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
+  private copy(
+    from: Readonly<Record<string, unknown>> | undefined,
+    limit: number
+  ): { readonly flatAttributes: FlatAttributes; readonly droppedAttributes: number } {
+    if (from === undefined) return { flatAttributes: nothing, droppedAttributes: 0 }
+    const flatAttributes: Array<string | SpanRecord.AttributeValue> = []
+    let droppedAttributes = 0
+    for (const [key, value] of SpanRecord.entries(from)) {
+      if (flatAttributes.length >= limit * 2) {
+        droppedAttributes++
+        continue
+      }
+      const copied = this.take(key, value)
+      if (copied !== undefined) flatAttributes.push(key, copied)
+    }
+    return { flatAttributes, droppedAttributes }
   }
 
   private enter(): void {
@@ -342,28 +401,11 @@ const noLinks: ReadonlyArray<EncodableLink> = []
 const noAnnotations = Context.empty()
 
 /** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
+/** How far beyond what is kept a text is looked at: a secret at the cut must be seen whole. */
+const reach = 4096
+
 const neverCutOff = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])
 
 const pairs = function* (flat: FlatAttributes): Generator<readonly [string, SpanRecord.AttributeValue]> {
   for (let i = 0; i < flat.length; i += 2) yield [flat[i] as string, flat[i + 1]!]
-}
-
-/** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
-const copy = (
-  from: Readonly<Record<string, unknown>> | undefined,
-  limit: number,
-  valueLength: number
-): { readonly flatAttributes: FlatAttributes; readonly droppedAttributes: number } => {
-  if (from === undefined) return { flatAttributes: nothing, droppedAttributes: 0 }
-  const flatAttributes: Array<string | SpanRecord.AttributeValue> = []
-  let droppedAttributes = 0
-  for (const [key, value] of SpanRecord.entries(from)) {
-    if (flatAttributes.length >= limit * 2) {
-      droppedAttributes++
-      continue
-    }
-    const copied = SpanRecord.toAttributeValue(value, valueLength)
-    if (copied !== undefined) flatAttributes.push(key, copied)
-  }
-  return { flatAttributes, droppedAttributes }
 }

@@ -25,6 +25,7 @@ import type { Exporter } from "./Exporter.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as Propagator from "./Propagator.ts"
 import * as Recorder from "./Recorder.ts"
+import * as Redaction from "./Redaction.ts"
 import type { Sampler } from "./Sampler.ts"
 import * as Sampling from "./Sampling.ts"
 import * as Settings from "./Settings.ts"
@@ -55,11 +56,13 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     }
     const tail = yield* tailSampler(offer)
     const sampler = yield* currentSampler(settings, tail === undefined ? undefined : Sampling.byDefault)
+    const redaction = Option.getOrUndefined(yield* Effect.serviceOption(Redaction.Redaction))
     const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
     const someOpened = yield* Latch.make()
     const recorder: Recorder.Recorder = Recorder.make({
       resource: withSdk(Settings.resource(settings)),
       limits: limits(settings),
+      redactor: settings.redaction.value ? Redaction.make(redaction) : undefined,
       sampler,
       onEnd: tail === undefined ? offer : (encoded, span) => tail.end(encoded, span),
       onStart:

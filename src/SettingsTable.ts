@@ -153,6 +153,12 @@ export const table = {
     "HANDSPAN_PROPAGATORS",
     "OTEL_PROPAGATORS"
   ),
+  redaction: row(
+    "Whether keys, tokens, cards, passwords and e-mail addresses are taken out of what spans hold.",
+    true,
+    flag(true),
+    "HANDSPAN_REDACTION"
+  ),
   consoleFormat: row(
     "How the console exporter writes spans.",
     "pretty",

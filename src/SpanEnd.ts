@@ -42,6 +42,13 @@ export interface SpanEnd {
 }
 
 /**
+ * How many characters of a type, a message or a stack trace are told unless somebody says otherwise.
+ *
+ * @since 0.1.0
+ */
+export const defaultTextLength = 8192
+
+/**
  * Bounds on what a failure may write, each in its unit.
  *
  * @since 0.1.0
@@ -136,7 +143,10 @@ interface Exception {
 
 const unknownException: Exception = { type: otherError, message: "error", stack: undefined }
 
-const exceptionOf = (error: unknown, { causes = 4, stacks = true, textLength = 8192 }: Limits): Exception => {
+const exceptionOf = (
+  error: unknown,
+  { causes = 4, stacks = true, textLength = defaultTextLength }: Limits
+): Exception => {
   const stack = stacks ? guarded(() => stackOf(error, causes), undefined) : undefined
   return { ...describe(error, textLength), stack: stack === undefined ? undefined : cut(stack, textLength) }
 }
@@ -147,7 +157,10 @@ const exceptionOf = (error: unknown, { causes = 4, stacks = true, textLength = 8
  *
  * @since 0.1.0
  */
-export const describe = (error: unknown, textLength = 8192): { readonly type: string; readonly message: string } => {
+export const describe = (
+  error: unknown,
+  textLength = defaultTextLength
+): { readonly type: string; readonly message: string } => {
   const { message, type } = guarded(() => read(error), unknownException)
   return { type: cut(type, textLength), message: cut(message, textLength) }
 }

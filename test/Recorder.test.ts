@@ -190,7 +190,7 @@ describe("Recorder.make", () => {
         })),
         [
           {
-            attributes: { a: "again", b: 2 },
+            attributes: { a: "again", b: 2, "handspan.truncated": 2 },
             droppedAttributesCount: 2,
             droppedEventsCount: 1,
             events: [["one", { x: 1 }, 3]]

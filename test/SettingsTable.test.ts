@@ -50,6 +50,7 @@ const cases: { readonly [Name in keyof Settings.Values]: Readonly<Record<string,
     HANDSPAN_PROPAGATORS: ["none", ["none"], "jaeger"],
     OTEL_PROPAGATORS: ["baggage,tracecontext", ["baggage", "tracecontext"], "xray"]
   },
+  redaction: { HANDSPAN_REDACTION: ["off", false, "maybe"] },
   consoleFormat: { HANDSPAN_CONSOLE_FORMAT: ["line", "line", "yaml"] },
   consoleOutput: { HANDSPAN_CONSOLE_OUTPUT: ["stdout", "stdout", "file"] },
   consoleColors: { NO_COLOR: ["0", false, noneIsBad] },

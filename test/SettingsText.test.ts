@@ -35,6 +35,7 @@ sampler                parentbased_traceidratio            HANDSPAN_PROFILE
 samplerRatio           0.1                                 HANDSPAN_PROFILE
 samplingRules          -                                   default
 propagators            tracecontext,baggage                default
+redaction              true                                default
 consoleFormat          pretty                              default
 consoleOutput          stderr                              default
 consoleColors          -                                   default

@@ -1,6 +1,6 @@
 // All that the bench uses of Handspan: what it measures under that name is what stands here.
 import { Effect, Layer, Tracer } from "effect"
-import { Delivery, Ledger, Recorder, Tracing } from "../../src/index.ts"
+import { Delivery, Ledger, Recorder, Redaction, Tracing } from "../../src/index.ts"
 import { SpanBuffer } from "../../src/SpanBuffer.ts"
 
 export { Agent, Pipeline } from "../../src/index.ts"
@@ -14,10 +14,11 @@ export interface Destination {
   readonly spoolDirectory?: string | undefined
 }
 
-/** A tracer that does all there is to do for a span but send it: written as protobuf, gathered to request bodies. */
+/** A tracer that does all there is to do for a span but send it: without secrets, written as protobuf, gathered to request bodies. */
 export const encodingTracer = (): Tracer.Tracer => {
   const buffer = new SpanBuffer()
   return Recorder.make({
+    redactor: Redaction.make(),
     onEnd: (span) => {
       buffer.append(span)
       if (buffer.count >= batchSize) buffer.take()

@@ -1,0 +1,35 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Recent } from "../src/RedactionMemory.ts"
+
+const offerOften = (recent: Recent<number>, text: string, value: number) => {
+  for (let i = 0; i < 8; i++) recent.offer(text, value)
+}
+
+describe("Recent", () => {
+  it("remembers what comes again and again, and not what came once", () => {
+    const recent = new Recent<number>()
+    recent.offer("once", 1)
+    assert.strictEqual(recent.get("once"), undefined)
+    offerOften(recent, "often", 2)
+    assert.strictEqual(recent.get("often"), 2)
+    assert.strictEqual(recent.get(["of", "ten"].join("")), 2)
+  })
+
+  it("forgets one for another that has the same place, and never takes one for the other", () => {
+    const recent = new Recent<number>()
+    const texts = Array.from({ length: 2000 }, (_, i) => `text ${i}`)
+    for (const [i, text] of texts.entries()) offerOften(recent, text, i)
+    const known = texts.filter((text) => recent.get(text) !== undefined)
+    assert.isAtMost(known.length, 256)
+    assert.isAbove(known.length, 16)
+    for (const text of known) assert.strictEqual(recent.get(text), texts.indexOf(text))
+  })
+
+  it("does not remember texts that are empty or long", () => {
+    const recent = new Recent<number>()
+    for (const text of ["", "x".repeat(65)]) {
+      offerOften(recent, text, 1)
+      assert.strictEqual(recent.get(text), undefined)
+    }
+  })
+})
