@@ -4,10 +4,10 @@
  *
  * @since 0.1.0
  */
-import * as RegExp from "effect/RegExp"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { handoffSpanName, pipelineSpanName } from "./Conventions.ts"
+import * as NamePattern from "./NamePattern.ts"
 import * as Sampler from "./Sampler.ts"
 
 /**
@@ -78,21 +78,18 @@ type Test = (question: Sampler.Question) => boolean
 const conditionsOf = ({ agent, hints = {}, name, pipeline }: Rule): Test => {
   const tests: Array<Test> = []
   const onName = (pattern: string): void => {
-    const expression = patternOf(pattern)
+    const expression = NamePattern.toRegExp(pattern)
     tests.push((question) => expression.test(question.name))
   }
   if (name !== undefined) onName(name)
   if (agent !== undefined) onName(handoffSpanName(agent))
   if (pipeline !== undefined) onName(pipelineSpanName(pipeline))
   for (const [key, value] of Object.entries(hints)) {
-    const expression = patternOf(value)
+    const expression = NamePattern.toRegExp(value)
     tests.push((question) => Object.hasOwn(question.hints, key) && expression.test(String(question.hints[key])))
   }
   return (question) => tests.every((test) => test(question))
 }
-
-const patternOf = (pattern: string): globalThis.RegExp =>
-  new globalThis.RegExp(`^${pattern.split(/\*+/).map(RegExp.escape).join(".*")}$`, "s")
 
 /**
  * Reads rules as a variable has them: `agent=critic: 0.1; name="chat *": 5/s; hint.tier=gold: always; *: never`.

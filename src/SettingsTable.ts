@@ -146,6 +146,12 @@ export const table = {
     samplingRules,
     "HANDSPAN_SAMPLING_RULES"
   ),
+  samplingRulesFile: row(
+    "A JSON file of such rules, which come before those, and are read again when it changes.",
+    "",
+    anyText,
+    "HANDSPAN_SAMPLING_RULES_FILE"
+  ),
   propagators: row<ReadonlyArray<PropagatorName>>(
     "How trace context is written into headers, and read from them.",
     ["tracecontext", "baggage"],

@@ -6,9 +6,9 @@
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import * as RegExp from "effect/RegExp"
 import * as Result from "effect/Result"
 import { handoffSpanName, Key, modelSpanName, Operation } from "./Conventions.ts"
+import * as NamePattern from "./NamePattern.ts"
 import * as Sampler from "./Sampler.ts"
 import type { AttributeValue, SpanKind, SpanStatus } from "./SpanRecord.ts"
 
@@ -210,8 +210,8 @@ class Durations {
  * @since 0.1.0
  */
 export const agent = (pattern: string): Rule => {
-  const ofHandoff = patternOf(handoffSpanName(pattern))
-  const ofAgent = patternOf(pattern)
+  const ofHandoff = NamePattern.toRegExp(handoffSpanName(pattern))
+  const ofAgent = NamePattern.toRegExp(pattern)
   return some(`agent ${pattern}`, (span) => {
     if (ofHandoff.test(span.name)) return true
     const name = span.attribute(Key.agentName)
@@ -226,18 +226,15 @@ export const agent = (pattern: string): Rule => {
  * @since 0.1.0
  */
 export const attribute = (key: string, value: string | ((value: AttributeValue) => boolean) = "*"): Rule => {
-  const meets = typeof value === "string" ? toTest(patternOf(value)) : value
+  const meets = typeof value === "string" ? toTest(NamePattern.toRegExp(value)) : value
   return some(typeof value === "string" ? `${key}=${value}` : key, (span) => {
     const found = span.attribute(key)
     return found !== undefined && meets(found)
   })
 }
 
-const toTest = (expression: globalThis.RegExp) => (value: AttributeValue) =>
+const toTest = (expression: RegExp) => (value: AttributeValue) =>
   Array.isArray(value) ? value.some((item) => expression.test(String(item))) : expression.test(String(value))
-
-const patternOf = (pattern: string): globalThis.RegExp =>
-  new globalThis.RegExp(`^${pattern.split(/\*+/).map(RegExp.escape).join(".*")}$`, "s")
 
 /**
  * Keeps traces whose model calls used more than so many tokens, those that went in and those that came out together.

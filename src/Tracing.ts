@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as Correlation from "./Correlation.ts"
@@ -18,11 +19,16 @@ import * as Memory from "./exporter/Memory.ts"
 import * as Otlp from "./exporter/Otlp.ts"
 import * as Recorder from "./Recorder.ts"
 import * as Recording from "./Recording.ts"
+import * as Sampling from "./Sampling.ts"
+import type { SamplingFileError } from "./SamplingFile.ts"
 import * as Settings from "./Settings.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 type OtlpSetting = Extract<keyof Settings.Values, `otlp${string}`>
-type RoutingSetting = Extract<keyof Settings.Values, `console${string}` | `jaeger${string}` | "enabled" | "exporters">
+type RoutingSetting = Extract<
+  keyof Settings.Values,
+  `console${string}` | `jaeger${string}` | "enabled" | "exporters" | "samplingRulesFile"
+>
 
 /**
  * What every recording Layer takes: the settings of `Settings.table` by their names there, such as `serviceName`,
@@ -130,19 +136,27 @@ export const layerAmbient: Layer.Layer<Delivery.Deliveries> = Layer.sync(
 ).pipe(Layer.merge(Layer.effect(Tracer.Tracer, Ambient.tracer)), Layer.merge(Correlation.layer))
 
 /**
+ * What can be wrong with an environment.
+ *
+ * @since 0.1.0
+ */
+export type LayerFromEnvError = Settings.SettingsError | Otlp.OtlpSetupError | SamplingFileError
+
+/**
  * Takes the Layer that the environment asks for: see `Settings.table` for the variables. Code may set what the
  * environment then cannot change.
  *
  * **Details**: with tracing off, or exporter `none`, it is `layerNoop`. With exporter `in_memory`, `Memory.Spans` is
  * there for `Effect.serviceOption`.
  *
- * **Fails with** `SettingsError` that names every bad variable at once, and with `OtlpSetupError`.
+ * **Fails with** `SettingsError` that names every bad variable at once, with `OtlpSetupError`, and with `SamplingFileError`
+ * where the file of `samplingRulesFile` cannot be read.
  *
  * @since 0.1.0
  */
 export const layerFromEnvWith = (
   options: Partial<Settings.Values> & { readonly console?: Console.Options | undefined }
-): Layer.Layer<Delivery.Deliveries, Settings.SettingsError | Otlp.OtlpSetupError> => {
+): Layer.Layer<Delivery.Deliveries, LayerFromEnvError> => {
   const { console, ...code } = options
   return Layer.unwrap(
     Effect.gen(function* () {
@@ -153,7 +167,9 @@ export const layerFromEnvWith = (
       const exporters: Array<Exporter> = []
       if (names.includes("console")) exporters.push(Console.make({ ...consoleOptions(settings), ...console }))
       if (names.includes("otlp")) exporters.push(yield* otlpExporter(settings))
-      return names.includes("in_memory") ? inMemory(exporters, settings) : recording(exporters, settings)
+      const layer = names.includes("in_memory") ? inMemory(exporters, settings) : recording(exporters, settings)
+      const sampling = yield* samplingFromFile(settings)
+      return sampling === undefined ? layer : Layer.provide(layer, sampling)
     })
   )
 }
@@ -173,8 +189,17 @@ export const layerFromEnvWith = (
  *
  * @since 0.1.0
  */
-export const layerFromEnv: Layer.Layer<Delivery.Deliveries, Settings.SettingsError | Otlp.OtlpSetupError> =
-  layerFromEnvWith({})
+export const layerFromEnv: Layer.Layer<Delivery.Deliveries, LayerFromEnvError> = layerFromEnvWith({})
+
+/** Sampling by a file, where one is named and the program brings no `Sampling` of its own. */
+const samplingFromFile = (settings: Settings.Settings) =>
+  Effect.gen(function* () {
+    const path = settings.samplingRulesFile.value
+    if (path === "" || Option.isSome(yield* Effect.serviceOption(Sampling.Sampling))) return undefined
+    // Loaded when it is needed: it alone of sampling needs a file system.
+    const SamplingFile = yield* Effect.promise(() => import("./SamplingFile.ts"))
+    return SamplingFile.layer(path, Sampling.fromSettings(settings) ?? Sampling.byDefault)
+  })
 
 /** Without variables there is nothing that could be wrong. */
 const fromCode = (options: Partial<Settings.Values>): Settings.Settings =>

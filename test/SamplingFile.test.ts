@@ -7,6 +7,7 @@ import { join } from "node:path"
 import * as Memory from "../src/exporter/Memory.ts"
 import * as Sampler from "../src/Sampler.ts"
 import * as SamplingFile from "../src/SamplingFile.ts"
+import * as Sampling from "../src/Sampling.ts"
 import * as Tracing from "../src/Tracing.ts"
 
 const temporaryFile = Effect.acquireRelease(
@@ -62,6 +63,40 @@ describe("layer", () => {
       assert.include(yield* failing, `Cannot read sampling rules from "${file}": ENOENT`)
       yield* Effect.sync(() => writeFileSync(file, '[{ "agnt": "x", "sample": 1 }]'))
       assert.include(yield* failing, '"agnt" is no condition')
+    })
+  )
+})
+
+describe("samplingRulesFile", () => {
+  const kept = (settings: { readonly samplingRulesFile: string; readonly samplingRules?: string }) =>
+    Effect.gen(function* () {
+      for (const name of ["health", "chat", "work"]) yield* span(name)
+      const { all } = yield* Effect.fromOption(yield* Effect.serviceOption(Memory.Spans))
+      return (yield* all).map(({ name }) => name)
+    }).pipe(Effect.provide(Tracing.layerFromEnvWith({ exporters: ["in_memory"], ...settings })))
+
+  it.effect("puts the rules of a file before other rules, and a sampler of the program before both", () =>
+    Effect.gen(function* () {
+      const samplingRulesFile = yield* temporaryFile
+      writeFileSync(
+        samplingRulesFile,
+        '[{ "name": "health", "sample": "never" }, { "name": "chat", "sample": "always" }]'
+      )
+      const settings = { samplingRulesFile, samplingRules: "name=health: always; name=chat: never; name=work: never" }
+      assert.deepStrictEqual(yield* kept({ samplingRulesFile }), ["chat", "work"])
+      assert.deepStrictEqual(yield* kept(settings), ["chat"])
+      assert.deepStrictEqual(yield* Effect.provide(kept(settings), Sampling.layer(Sampler.always)), [
+        "health",
+        "chat",
+        "work"
+      ])
+    })
+  )
+
+  it.effect("fails where it cannot be read", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(kept({ samplingRulesFile: "no/such.json" }))
+      assert.match(String(error), /Cannot read sampling rules from "no\/such.json": ENOENT/)
     })
   )
 })

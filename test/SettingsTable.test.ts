@@ -46,6 +46,7 @@ const cases: { readonly [Name in keyof Settings.Values]: Readonly<Record<string,
   },
   samplerRatio: { HANDSPAN_SAMPLER_ARG: share, OTEL_TRACES_SAMPLER_ARG: share, OTEL_TRACE_SAMPLER_ARG: share },
   samplingRules: { HANDSPAN_SAMPLING_RULES: ["agent=critic: 0.1", "agent=critic: 0.1", "critic=0.1"] },
+  samplingRulesFile: { HANDSPAN_SAMPLING_RULES_FILE: anyText("rules.json") },
   propagators: {
     HANDSPAN_PROPAGATORS: ["none", ["none"], "jaeger"],
     OTEL_PROPAGATORS: ["baggage,tracecontext", ["baggage", "tracecontext"], "xray"]

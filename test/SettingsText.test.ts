@@ -34,6 +34,7 @@ exporters              otlp                                HANDSPAN_PROFILE
 sampler                parentbased_traceidratio            HANDSPAN_PROFILE
 samplerRatio           0.1                                 HANDSPAN_PROFILE
 samplingRules          -                                   default
+samplingRulesFile      -                                   default
 propagators            tracecontext,baggage                default
 redaction              true                                default
 consoleFormat          pretty                              default
