@@ -1,5 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Fiber, Layer, Metric } from "effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as OtlpMetrics from "effect/observability/OtlpMetrics"
+import * as OtlpSerialization from "effect/observability/OtlpSerialization"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
 import { names } from "../src/HandoffMetrics.ts"
@@ -7,6 +11,7 @@ import * as Pipeline from "../src/Pipeline.ts"
 import * as Sampler from "../src/Sampler.ts"
 import * as Sampling from "../src/Sampling.ts"
 import * as Tracing from "../src/Tracing.ts"
+import * as Receiver from "./receiver.ts"
 
 class Busy extends Data.TaggedError("Busy")<{}> {}
 
@@ -64,6 +69,22 @@ describe("HandoffMetrics", () => {
     Effect.gen(function* () {
       const tracing = Tracing.layerInMemory.pipe(Layer.provide(Sampling.layer(Sampler.never)))
       assert.deepStrictEqual(yield* run("unsampled", tracing), expected("unsampled"))
+    })
+  )
+
+  it.live("is there for Prometheus and for receivers of OTLP, also of traces that nobody records", () =>
+    Effect.gen(function* () {
+      const { base, requests } = yield* Receiver.open()
+      const metrics = OtlpMetrics.layer({ url: `${base}/v1/metrics`, resource: { serviceName: "test" } }).pipe(
+        Layer.provide([FetchHttpClient.layer, OtlpSerialization.layerJson])
+      )
+      const text = yield* Agent.make("told agent", { run: () => Effect.void })().pipe(
+        Effect.andThen(PrometheusMetrics.format()),
+        Effect.provide(Layer.merge(metrics, Tracing.layerNoop))
+      )
+      assert.match(text, /^gen_ai_invoke_agent_duration_count\{.*gen_ai_agent_name="told agent".*\} 1$/m)
+      const sent = requests.map(({ body }) => body.toString()).find((body) => body.includes("told agent"))
+      assert.include(sent, `"${names.agent}"`)
     })
   )
 
