@@ -223,8 +223,8 @@ export const make = (options: Options = {}): Redactor => {
 
   const kinds = new Recent<KeyKind>()
   const kindOf = (key: string): KeyKind => {
-    const kind = kinds.get(key)
-    if (kind !== undefined) return kind
+    const recent = kinds.get(key)
+    if (recent !== undefined) return recent
     const secret = isOff(named) ? undefined : nameOf(key)
     const made = secret ?? (key.endsWith("query") && /(?:^|[._])ur[il][._]query$/.test(key) ? "query" : "plain")
     kinds.offer(key, made)

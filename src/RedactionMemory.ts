@@ -5,8 +5,8 @@
  */
 
 /**
- * Remembers something of short texts that come again and again, such as names of agents and keys of attributes: some
- * hundred at most, each in the one place where it can stand, which costs a tenth of a Map and a twentieth of a look.
+ * Remembers something of short texts that come again and again, such as names of agents and keys of attributes: 1,024 at
+ * most, each in the one place where it can stand. To find one there takes less time than a Map or another look.
  *
  * **Details**: what comes only once seldom gets a place. Texts are kept as copies, for a piece of a long text would keep
  * all of that alive.
@@ -14,8 +14,8 @@
  * @since 0.1.0
  */
 export class Recent<A> {
-  private readonly texts: Array<string> = Array.from({ length: 256 }, () => "")
-  private readonly values: Array<A | undefined> = Array.from({ length: 256 })
+  private readonly texts: Array<string> = Array.from({ length: 1024 }, () => "")
+  private readonly values: Array<A | undefined> = Array.from({ length: 1024 })
   private misses = 0
 
   get(text: string): A | undefined {
@@ -23,9 +23,9 @@ export class Recent<A> {
     return this.texts[place] === text ? this.values[place] : undefined
   }
 
-  /** Says what is to be remembered; an eighth of the calls is heard. */
+  /** Says what is to be remembered; one of 32 calls is heard, as a copy costs more than a look. */
   offer(text: string, value: A): void {
-    if (text.length > 64 || text.length === 0 || (++this.misses & 7) !== 0) return
+    if (text.length > 64 || text.length === 0 || (++this.misses & 31) !== 0) return
     const place = placeOf(text)
     // A key of an object is a text by itself, and the very one that a literal of the program is.
     this.texts[place] = Object.keys({ [text]: true })[0]!
@@ -33,9 +33,12 @@ export class Recent<A> {
   }
 }
 
+/** Keys differ mostly at their ends. */
 const placeOf = (text: string): number => {
-  const { length } = text
-  return (length * 7 + text.charCodeAt(length - 1) * 31 + text.charCodeAt(length >> 1) * 5) & 255
+  const last = text.length - 1
+  if (last < 1) return last < 0 ? 0 : text.charCodeAt(0) & 1023
+  const ends = text.charCodeAt(last) * 31 + text.charCodeAt(last - 1) * 37
+  return (ends + last * 7 + text.charCodeAt(last >> 1) * 97) & 1023
 }
 
 /**
