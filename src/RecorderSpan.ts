@@ -400,10 +400,10 @@ const noEvents: ReadonlyArray<EncodableEvent> = []
 const noLinks: ReadonlyArray<EncodableLink> = []
 const noAnnotations = Context.empty()
 
-/** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
 /** How far beyond what is kept a text is looked at: a secret at the cut must be seen whole. */
 const reach = 4096
 
+/** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
 const neverCutOff = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])
 
 const pairs = function* (flat: FlatAttributes): Generator<readonly [string, SpanRecord.AttributeValue]> {
