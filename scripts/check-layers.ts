@@ -50,7 +50,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [6, "authoring", ["Envelope", "Handoff"]],
   [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
-  [4, "recording", ["TailRules", "SpanBuffer", "SettingsTable"]],
+  [4, "recording", ["TailRules", "HeldSpans", "SpanBuffer", "SettingsTable"]],
   [4, "authoring", ["HandoffMetrics"]],
   [
     3,

@@ -146,9 +146,7 @@ export class ProtobufWriter {
 
   protected reserve(bytes: number): void {
     if (this.at + bytes <= this.bytes.length) return
-    const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.at + bytes))
-    grown.set(this.bytes.subarray(0, this.at))
-    this.use(grown)
+    this.use(grown(this.bytes, this.at, this.at + bytes))
   }
 
   protected use(bytes: Uint8Array<ArrayBuffer>): void {
@@ -160,6 +158,17 @@ export class ProtobufWriter {
 /** A number as protobuf writes lengths: seven bits in each byte, the lowest first. */
 const varint = (value: number): ReadonlyArray<number> =>
   value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...varint(Math.floor(value / 0x80))]
+
+/**
+ * Gives bytes with room for so many, at least twice as many as there were, of which the first are as before.
+ *
+ * @since 0.1.0
+ */
+export const grown = (bytes: Uint8Array<ArrayBuffer>, used: number, needed: number): Uint8Array<ArrayBuffer> => {
+  const larger = new Uint8Array(Math.max(bytes.length * 2, needed))
+  larger.set(bytes.subarray(0, used))
+  return larger
+}
 
 /**
  * A field that is measured in bytes: its tag, its length and its content, of which the last `rest` bytes are still to

@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { field } from "./ProtobufWriter.ts"
+import { field, grown } from "./ProtobufWriter.ts"
 import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
 import type { InstrumentationScope, Resource } from "./SpanRecord.ts"
 
@@ -73,9 +73,7 @@ export class SpanBuffer {
       this.runs.push({ resource, scope, start: this.length })
     }
     if (this.length + length > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.length + length))
-      grown.set(this.bytes.subarray(0, this.length))
-      this.bytes = grown
+      this.bytes = grown(this.bytes, this.length, this.length + length)
     }
     this.bytes.set(bytes.subarray(0, length), this.length)
     this.length += length

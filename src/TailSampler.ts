@@ -8,6 +8,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { EncodableSpan, FlatAttributes, TraceWords } from "./EncodableSpan.ts"
+import { HeldSpans } from "./HeldSpans.ts"
 import * as Hex from "./Hex.ts"
 import * as OtelTraceState from "./OtelTraceState.ts"
 import { field } from "./ProtobufWriter.ts"
@@ -281,9 +282,8 @@ export class TailSampler {
 
 const dropped: Verdict = { isKept: false, threshold: 0n }
 const maxPooled = 64
-const initialBytes = 2048
 /** What one large trace has grown must not go round among small ones that wait. */
-const maxPooledBytes = 4 * initialBytes
+const maxPooledBytes = 4 * HeldSpans.initialBytes
 
 const nanos = (duration: Duration.Input): bigint =>
   Option.getOrElse(Duration.toNanos(Duration.fromInputUnsafe(duration)), () => 2n ** 64n)
@@ -336,53 +336,6 @@ class Trace {
     this.id1 = first.id1
     this.startTimeUnixNano = first.startTimeUnixNano
     this.traceState = first.traceState
-  }
-}
-
-/** Neighbouring spans that have this in common. */
-interface Run {
-  readonly resource: SpanRecord.Resource
-  readonly scope: SpanRecord.InstrumentationScope
-  readonly traceState: string
-  readonly from: number
-}
-
-/** The spans of a trace, side by side, each to be given out again as it was. */
-class HeldSpans {
-  count = 0
-  length = 0
-  bytes: Uint8Array<ArrayBuffer>
-  private readonly ends: Array<number> = []
-  private readonly runs: Array<Run> = []
-
-  constructor(bytes = new Uint8Array(initialBytes)) {
-    this.bytes = bytes
-  }
-
-  append({ bytes, length, resource, scope }: EncodedSpan, traceState: string): void {
-    const last = this.runs.at(-1)
-    if (last === undefined || last.resource !== resource || last.scope !== scope || last.traceState !== traceState) {
-      this.runs.push({ resource, scope, traceState, from: this.count })
-    }
-    if (this.length + length > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.length + length))
-      grown.set(this.bytes.subarray(0, this.length))
-      this.bytes = grown
-    }
-    this.bytes.set(bytes.subarray(0, length), this.length)
-    this.length += length
-    this.ends.push(this.length)
-    this.count++
-  }
-
-  each(give: (span: EncodedSpan, traceState: string) => void): void {
-    let start = 0
-    for (const [index, { from, resource, scope, traceState }] of this.runs.entries()) {
-      for (const end of this.ends.slice(from, this.runs[index + 1]?.from)) {
-        give({ bytes: this.bytes.subarray(start, end), length: end - start, resource, scope }, traceState)
-        start = end
-      }
-    }
   }
 }
 
