@@ -2,30 +2,10 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as SpanRecord from "../src/SpanRecord.ts"
 import * as TraceTree from "../src/TraceTree.ts"
+import { one, spansOf } from "./timed-spans.ts"
 
-const id = (n: number): string => n.toString(16).padStart(16, "0")
-
-/** A span of milliseconds, such as `span("b", 2, 1, [10, 20])`: named b, id 2, inside 1. */
-const span = (
-  name: string,
-  spanId: number,
-  parent?: number,
-  [start, end]: readonly [number, number] = [0, 0],
-  fields: Partial<SpanRecord.SpanRecord> = {}
-): SpanRecord.SpanRecord =>
-  SpanRecord.make({
-    name,
-    spanId: id(spanId),
-    parentSpanId: parent === undefined ? undefined : id(parent),
-    startTimeUnixNano: BigInt(start) * 1_000_000n,
-    endTimeUnixNano: BigInt(end) * 1_000_000n,
-    ...fields
-  })
-
-const one = (spans: ReadonlyArray<SpanRecord.SpanRecord>): TraceTree.Trace => {
-  const traces = TraceTree.fromSpans(spans)
-  return traces.length === 1 ? traces[0]! : expect.fail(`expected one trace, got ${traces.length}`)
-}
+/** Of milliseconds. */
+const span = spansOf(1_000_000n)
 
 const outline = (trace: TraceTree.Trace): ReadonlyArray<string> =>
   Array.from(TraceTree.walk(trace.roots), (node) => "  ".repeat(node.depth) + node.span.name)

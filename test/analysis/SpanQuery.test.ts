@@ -5,30 +5,10 @@ import * as SpanQuery from "../../src/analysis/SpanQuery.ts"
 import * as OtlpJson from "../../src/OtlpJson.ts"
 import * as SpanRecord from "../../src/SpanRecord.ts"
 import * as TraceTree from "../../src/TraceTree.ts"
+import { id, one, spansOf } from "../timed-spans.ts"
 
-const id = (n: number): string => n.toString(16).padStart(16, "0")
-
-/** A span of seconds, such as `span("b", 2, 1, [10, 20])`: named b, id 2, inside 1. */
-const span = (
-  name: string,
-  spanId: number,
-  parent: number | undefined,
-  [start, end]: readonly [number, number],
-  fields: Partial<SpanRecord.SpanRecord> = {}
-): SpanRecord.SpanRecord =>
-  SpanRecord.make({
-    name,
-    spanId: id(spanId),
-    parentSpanId: parent === undefined ? undefined : id(parent),
-    startTimeUnixNano: BigInt(start) * 1_000_000_000n,
-    endTimeUnixNano: BigInt(end) * 1_000_000_000n,
-    ...fields
-  })
-
-const one = (spans: ReadonlyArray<SpanRecord.SpanRecord>): TraceTree.Trace => {
-  const traces = TraceTree.fromSpans(spans)
-  return traces.length === 1 ? traces[0]! : assert.fail(`expected one trace, got ${traces.length}`)
-}
+/** Of seconds. */
+const span = spansOf(1_000_000_000n)
 
 const event = (name: string, attributes: SpanRecord.Attributes = {}): SpanRecord.SpanEvent => ({
   name,

@@ -5,7 +5,6 @@ import * as Pipeline from "../../src/Pipeline.ts"
 import * as SpanRecord from "../../src/SpanRecord.ts"
 import * as Testing from "../../src/Testing.ts"
 import * as TraceTree from "../../src/TraceTree.ts"
-// oxlint-disable-next-line import/no-unassigned-import -- it adds matchers to `expect`
 import "../../src/testing/vitest.ts"
 
 const { Tree, expectTrace } = Testing
