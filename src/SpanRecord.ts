@@ -6,6 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as Formatter from "effect/Formatter"
+import * as Redactable from "effect/Redactable"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 
@@ -210,6 +211,55 @@ export const toAttributeValue = (value: unknown, valueLength = Infinity): Attrib
   }
 }
 
+/**
+ * Writes a value as JSON; of a large one the beginning, at least `length` characters of it, and little more.
+ *
+ * **Details**: `Redacted` values read `<redacted>`, binary data `<12 bytes>`. What throws while it is looked at reads
+ * `!UNENCODABLE`. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const toJson = (value: () => unknown, length: number): string =>
+  Result.getOrElse(
+    Result.try(() => Formatter.formatJson(excerpt(value(), { left: length }, []))),
+    () => unencodable
+  )
+
+/**
+ * Copies as much of a value as so many characters of JSON can tell, so that a huge one takes no longer than a large one. What
+ * is taken off the budget is never more than what is written.
+ */
+const excerpt = (value: unknown, budget: { left: number }, around: ReadonlyArray<object>): unknown => {
+  if (typeof value === "string") {
+    budget.left -= value.length
+    return budget.left < 0 ? value.slice(0, budget.left) : value
+  }
+  if (typeof value !== "object" || value === null || Redactable.isRedactable(value)) return value
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return `<${value.byteLength} bytes>`
+  // How these are written is Formatter's.
+  if (value instanceof Error || typeof Reflect.get(value, "toJSON") === "function") return value
+  if (around.includes(value)) return undefined
+  const inside = [...around, value]
+  if (Array.isArray(value)) {
+    const items: Array<unknown> = []
+    for (let i = 0; i < value.length && budget.left > 0; i++) {
+      budget.left--
+      items.push(excerpt(value[i], budget, inside))
+    }
+    return items
+  }
+  // Without a prototype, so that a field may have any name.
+  const copy: Record<string, unknown> = Object.create(null)
+  for (const key of Object.keys(value)) {
+    if (budget.left <= 0) break
+    const item = excerpt(Reflect.get(value, key), budget, inside)
+    if (item === undefined) continue
+    budget.left -= key.length
+    copy[key] = item
+  }
+  return copy
+}
+
 const unencodable = "!UNENCODABLE"
 const listKinds = new Set(["string", "number", "bigint", "boolean"])
 
@@ -223,7 +273,10 @@ const objectValue = (value: object | null, valueLength: number): AttributeValue 
       return items.map((item) => (typeof item === "string" ? cut(item, valueLength) : (item as number)))
     }
   }
-  return cut(Formatter.formatJson(value) ?? unencodable, valueLength)
+  return cut(
+    toJson(() => value, valueLength),
+    valueLength
+  )
 }
 
 /**
