@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,6 +18,7 @@ import * as Ambient from "./exporter/Ambient.ts"
 import * as Console from "./exporter/Console.ts"
 import * as Memory from "./exporter/Memory.ts"
 import * as Otlp from "./exporter/Otlp.ts"
+import type { Ledger } from "./Ledger.ts"
 import * as Recorder from "./Recorder.ts"
 import * as Recording from "./Recording.ts"
 import * as Sampling from "./Sampling.ts"
@@ -246,6 +248,53 @@ const inMemory = (
     })
   ).pipe(Layer.merge(logs(settings)))
 }
+
+/**
+ * Where a program is in its traces, and what has become of its spans so far.
+ *
+ * @since 0.1.0
+ */
+export interface Stats {
+  /** The span that is running, `undefined` outside of spans. */
+  readonly span:
+    | {
+        readonly name: string
+        readonly traceId: string
+        readonly spanId: string
+        readonly sampled: boolean
+        /** How long it has taken so far, in milliseconds with fractions. */
+        readonly durationMillis: number
+      }
+    | undefined
+  /** Where every span is that was started under this Layer, one ledger for each exporter. */
+  readonly ledgers: ReadonlyArray<Ledger>
+}
+
+/**
+ * Looks at the current span and at the counts of all spans, under whatever tracing is in place: for a status page, a log line,
+ * or a look from a debugger. Without one, there is no span and no ledger. Never fails.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Agent, Tracing } from "handspan"
+ *
+ * const curious = Agent.make("curious", { run: () => Tracing.stats })
+ * const { ledgers, span } = await Effect.runPromise(Effect.provide(curious(), Tracing.layerInMemory))
+ * if (span?.name !== "agent_handoff.curious" || ledgers[0]?.live !== 1) throw new Error("expected one open span")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const stats: Effect.Effect<Stats> = Effect.gen(function* () {
+  const deliveries = yield* Effect.serviceOption(Delivery.Deliveries)
+  const ledgers = Option.isNone(deliveries) ? [] : yield* deliveries.value.ledgers
+  const current = Option.getOrUndefined(yield* Effect.option(Effect.currentSpan))
+  if (current === undefined) return { span: undefined, ledgers }
+  const { name, sampled, spanId, status, traceId } = current
+  const durationMillis = Number((yield* Clock.currentTimeNanos) - status.startTime) / 1e6
+  return { span: { name, traceId, spanId, sampled, durationMillis }, ledgers }
+})
 
 const nothingToDeliver = Delivery.Deliveries.of({
   flush: Effect.void,

@@ -290,6 +290,32 @@ describe("Tracing", () => {
   }
 })
 
+describe("Tracing.stats", () => {
+  it.effect("tells the current span, and where all spans are", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        yield* hello("Ada")
+        yield* TestClock.adjust("20 millis")
+        const current = yield* Effect.currentSpan
+        const { ledgers, span } = yield* Tracing.stats
+        const { name, spanId, traceId } = current
+        assert.deepStrictEqual(span, { name, traceId, spanId, sampled: true, durationMillis: 20 })
+        return ledgers
+      }).pipe(Effect.withSpan("request"))
+      const [ledger] = yield* Effect.provide(program, Tracing.layerInMemory)
+      assert.deepStrictEqual([ledger?.exporter, ledger?.started, ledger?.live], ["memory", 2, 1])
+    })
+  )
+
+  it.effect("has a span and no ledger under another tracer, and neither outside of spans", () =>
+    Effect.gen(function* () {
+      const { ledgers, span } = yield* Effect.withSpan(Tracing.stats, "request")
+      assert.deepStrictEqual([ledgers, span?.name], [[], "request"])
+      assert.deepStrictEqual(yield* Tracing.stats, { span: undefined, ledgers: [] })
+    })
+  )
+})
+
 describe("OTEL_PROPAGATORS", () => {
   const headers = (propagators?: ReadonlyArray<"tracecontext" | "baggage" | "none">) =>
     Effect.map(
