@@ -51,7 +51,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "recording", ["TailRules", "HeldSpans", "SpanBuffer", "SettingsTable"]],
-  [4, "authoring", ["HandoffMetrics"]],
+  [4, "authoring", ["HandoffMetrics", "HandoffContent"]],
   [
     3,
     "recording",
@@ -93,6 +93,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Hex",
       "OtelTraceState",
       "OwnShare",
+      "Content",
       "Version"
     ]
   ]

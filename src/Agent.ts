@@ -16,10 +16,13 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import type * as Tracer from "effect/Tracer"
 import { EventName, handoffSpanName, Key, Operation } from "./Conventions.ts"
+import * as HandoffContent from "./HandoffContent.ts"
 import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
 import { OwnShare } from "./OwnShare.ts"
 import * as SpanEnd from "./SpanEnd.ts"
+
+export type { Capture, FieldOf } from "./HandoffContent.ts"
 
 /**
  * What an agent is to the people who read its traces: it asks a model, it calls a tool, or it is plain code.
@@ -81,6 +84,12 @@ interface BaseOptions<I, A, E, R> {
    * is in all or in none of a trace. Default: 1.
    */
   readonly sampling?: number | undefined
+  /**
+   * What is recorded of its inputs and outputs: fields of theirs, or `true` for all; where that is a list, fields of its
+   * items. Secrets are taken out, and what is longer than `contentLength` is cut. Default: nothing, unless the setting
+   * `captureContent` asks for the content of all agents.
+   */
+  readonly capture?: HandoffContent.Capture<NoInfer<I>, NoInfer<A>> | undefined
   /** Makes failed attempts again, inside of the one handoff span. Default: one attempt. */
   readonly retry?: Retry<E> | undefined
   readonly run: (input: I) => Effect.Effect<A, E, R>
@@ -91,8 +100,8 @@ interface BaseOptions<I, A, E, R> {
  *
  * **Details**: `input` and `output` are Schemas of the values themselves, checked at the handoff and passed on as they
  * are. An error stays in the error channel, typed. The span always carries `agent`, `handoff_type`, `function.name`,
- * `handspan.agent.kind`, `handspan.handoff.from`, `.to` and `.attempts`, and the GenAI names for the same. Inputs and
- * outputs themselves are never recorded.
+ * `handspan.agent.kind`, `handspan.handoff.from`, `.to` and `.attempts`, and the GenAI names for the same. Of inputs and
+ * outputs nothing is recorded that `capture`, or the setting `captureContent`, does not ask for.
  *
  * **Fails with** what `run` fails with, and with `HandoffMismatch` where a Schema is given and a value does not match it.
  *
@@ -160,6 +169,11 @@ export const make: {
     if (options.model !== undefined) span.attribute(Key.requestModel, options.model)
   }
   const measure = HandoffMetrics.make("agent", name)
+  const content = HandoffContent.make({
+    capture: options.capture,
+    event: EventName.agentContent,
+    facts: { [Key.operationName]: Operation.invokeAgent, [Key.agentName]: name }
+  })
   const annotations = options.sampling === undefined ? undefined : ownShare(name, options.sampling)
   const checkInput = check(name, "input", options.input)
   const checkOutput = check(name, "output", options.output)
@@ -170,6 +184,8 @@ export const make: {
       kind: "agent",
       spanName,
       measure,
+      content,
+      input,
       annotations,
       describe,
       run: (span, { stubs }) => {

@@ -63,6 +63,10 @@ export const Key = {
   finishReasons: "gen_ai.response.finish_reasons",
   inputTokens: "gen_ai.usage.input_tokens",
   outputTokens: "gen_ai.usage.output_tokens",
+  /** What was passed in, as messages in JSON. */
+  inputMessages: "gen_ai.input.messages",
+  /** What came of it, as messages in JSON. */
+  outputMessages: "gen_ai.output.messages",
   toolName: "gen_ai.tool.name",
   toolType: "gen_ai.tool.type",
   errorType: "error.type",
@@ -99,6 +103,10 @@ export const Operation = {
 export const EventName = {
   pipelineStarted: "pipeline.started",
   pipelineCompleted: "pipeline.completed",
+  /** Bears what went in and what came out, where events are to. */
+  pipelineContent: "pipeline.content",
+  /** The same of an agent. The conventions have no name for it yet; this is the one in use. */
+  agentContent: "gen_ai.client.agent.invoke.operation.details",
   handoffAttempt: "handoff.attempt",
   slow: "performance.slow",
   exception: "exception"

@@ -12,6 +12,8 @@ import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import { Backpressure } from "./Backpressure.ts"
+import { WantedContent } from "./Content.ts"
+import type * as HandoffContent from "./HandoffContent.ts"
 import type { Measure } from "./HandoffMetrics.ts"
 import * as OpenSpan from "./OpenSpan.ts"
 import { type History, type Output, type Stubs, type Work, work } from "./Work.ts"
@@ -33,6 +35,9 @@ export const withSpan = <A, E, R>(options: {
   readonly spanName: string
   /** Told how long it took, whoever records it. */
   readonly measure: Measure
+  /** Records what it got and what it gives, where that is wanted. */
+  readonly content: HandoffContent.Begin
+  readonly input: unknown
   /** What the Recorder is to know of the span before it begins. Default: nothing. */
   readonly annotations?: Context.Context<never> | undefined
   /** Writes on the span what always stands there. */
@@ -64,8 +69,10 @@ export const withSpan = <A, E, R>(options: {
       const span = opened ?? nowhere
       const now = () => OpenSpan.now(fiber)
       options.describe(span, outer?.name ?? root, now)
+      const tellContent = opened && options.content(opened, fiber.getRef(WantedContent), options.input)
       finish = (exit) => {
         if (opened !== undefined) history.upstream = advance(history.upstream, atStart, [opened])
+        tellContent?.(exit, now())
         options.onEnd(exit, span, outer, now)
         if (isMeasured) options.measure(millis(fiber) - startMillis, exit, fiber.context)
         opened?.end(now(), exit)

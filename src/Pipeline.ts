@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { EventName, Key, Operation, pipelineSpanName } from "./Conventions.ts"
 import type * as Handoff from "./Handoff.ts"
+import * as HandoffContent from "./HandoffContent.ts"
 import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
 import * as SpanEnd from "./SpanEnd.ts"
@@ -77,17 +78,26 @@ export const make = <A, E, R, I = void>(
   options?: {
     /** How the work is passed on, where the stage is a function and not sequential. */
     readonly mode?: Mode | undefined
+    /** What is recorded of its input and output, as for an agent. Default: nothing, unless `captureContent` asks for all. */
+    readonly capture?: HandoffContent.Capture<NoInfer<I>, NoInfer<A>> | undefined
   }
 ): Pipeline<I, A, E, Exclude<R, Tracer.ParentSpan>> => {
   const mode = options?.mode ?? modeOf(stage)
   const spanName = pipelineSpanName(name)
   const measure = HandoffMetrics.make("pipeline", name)
+  const content = HandoffContent.make({
+    capture: options?.capture,
+    event: EventName.pipelineContent,
+    facts: { [Key.workflowName]: name }
+  })
   const call = (input: I) =>
     HandoffSpan.withSpan<A, E, R>({
       name,
       kind: "pipeline",
       spanName,
       measure,
+      content,
+      input,
       describe: (span, _, now) => {
         span.attribute(Key.operationName, Operation.invokeWorkflow)
         span.attribute(Key.workflowName, name)

@@ -32,6 +32,7 @@ export type { Ids } from "./SpanIds.ts"
 export const defaultLimits: Limits = {
   attributes: 128,
   attributeValueLength: Infinity,
+  contentLength: 16_384,
   events: 128,
   links: 128,
   eventAttributes: 128,

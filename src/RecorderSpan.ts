@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
+import { Content, toMessages } from "./Content.ts"
 import { EventName, Key } from "./Conventions.ts"
 import { type EncodableEvent, type EncodableLink, type EncodableSpan, type FlatAttributes } from "./EncodableSpan.ts"
 import * as Hex from "./Hex.ts"
@@ -30,6 +31,8 @@ export interface Limits {
   readonly attributes: number
   /** Characters of an attribute's text. Default: no limit. */
   readonly attributeValueLength: number
+  /** Characters of what an agent or a pipeline got or gave. Default: 16,384. */
+  readonly contentLength: number
   /** Events of a span. Default: 128. */
   readonly events: number
   /** Links of a span. Default: 128. */
@@ -297,6 +300,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     const { redactor } = this.recording
     // What most values are needs no look at what else they could be.
     if (typeof value === "number" && redactor === undefined) return value
+    if (typeof value === "object" && value instanceof Content) return this.short(this.messages(value), length)
     const whole =
       typeof value === "string"
         ? value.length > length + reach
@@ -311,6 +315,12 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       : typeof clean === "string"
         ? this.short(clean, length)
         : clean
+  }
+
+  /** Bounded before it is written as JSON, which stays whole. */
+  private messages({ role, text }: Content): string {
+    const { contentLength } = this.recording.limits
+    return toMessages(role, this.short(this.clean(text), contentLength))
   }
 
   private takeAll(attributes: SpanRecord.Attributes, length: number): FlatAttributes {
@@ -400,8 +410,12 @@ const noEvents: ReadonlyArray<EncodableEvent> = []
 const noLinks: ReadonlyArray<EncodableLink> = []
 const noAnnotations = Context.empty()
 
-/** How far beyond what is kept a text is looked at: a secret at the cut must be seen whole. */
-const reach = 4096
+/**
+ * How far beyond what is kept a text is looked at, in characters: a secret at the cut must be seen whole.
+ *
+ * @since 0.1.0
+ */
+export const reach = 4096
 
 /** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
 const neverCutOff = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])

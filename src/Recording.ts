@@ -17,6 +17,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Tracer from "effect/Tracer"
 import * as BackgroundClock from "./BackgroundClock.ts"
 import { Backpressure } from "./Backpressure.ts"
+import { WantedContent } from "./Content.ts"
 import { Key } from "./Conventions.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Enablement from "./Enablement.ts"
@@ -25,6 +26,7 @@ import type { Exporter } from "./Exporter.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as Propagator from "./Propagator.ts"
 import * as Recorder from "./Recorder.ts"
+import { reach } from "./RecorderSpan.ts"
 import * as Redaction from "./Redaction.ts"
 import type { Sampler } from "./Sampler.ts"
 import * as Sampling from "./Sampling.ts"
@@ -104,6 +106,10 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
         flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
         ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
         health: Effect.forEach(deliveries, ({ health }) => health)
+      }),
+      Context.add(WantedContent, {
+        mode: settings.captureContent.value,
+        length: settings.contentLength.value + reach
       }),
       Context.add(Backpressure, settings.queuePolicy.value === "block" ? untilThereIsRoom(deliveries) : undefined)
     )
@@ -269,6 +275,7 @@ const deliveryOptions = (settings: Settings.Settings): Delivery.Options => ({
 const limits = (settings: Settings.Settings): Recorder.Limits => ({
   attributes: settings.spanAttributeCount.value,
   attributeValueLength: settings.attributeValueLength.value,
+  contentLength: settings.contentLength.value,
   events: settings.spanEventCount.value,
   links: settings.spanLinkCount.value,
   eventAttributes: settings.eventAttributeCount.value,

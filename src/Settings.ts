@@ -14,6 +14,7 @@ import * as Spelling from "./Spelling.ts"
 import { pairs, tracesUrl } from "./Variable.ts"
 import type * as Variable from "./Variable.ts"
 
+export type { CaptureMode } from "./Content.ts"
 export type { ExporterName, ProfileName, PropagatorName, SamplerName } from "./SettingsTable.ts"
 export { table }
 

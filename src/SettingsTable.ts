@@ -6,6 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
+import type { CaptureMode } from "./Content.ts"
 import { Key } from "./Conventions.ts"
 import * as SamplingRules from "./SamplingRules.ts"
 import {
@@ -82,6 +83,17 @@ const exporterList: Variable.Parser<ReadonlyArray<ExporterName>> = {
 const samplingRules: Variable.Parser<string> = {
   allowed: 'rules such as agent=critic: 0.1; name="chat *": 5/s; *: always',
   parse: (text) => (Result.isSuccess(SamplingRules.parse(text)) ? text : undefined)
+}
+
+const capture = oneOf<CaptureMode>("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
+
+/** Older versions of the variable were a flag, which some programs still set. */
+const captureOrFlag: Variable.Parser<CaptureMode> = {
+  ...capture,
+  parse: (text) => {
+    const yes = flag(true).parse(text)
+    return yes === undefined ? capture.parse(text) : yes ? "SPAN_ONLY" : "NO_CONTENT"
+  }
 }
 
 const resourceAttribute = (key: string): Variable.Variable<string> => ({
@@ -164,6 +176,20 @@ export const table = {
     true,
     flag(true),
     "HANDSPAN_REDACTION"
+  ),
+  captureContent: row<CaptureMode>(
+    "What is recorded of the inputs and outputs of agents and pipelines. `NAMED_ONLY`: the fields that agents name. " +
+      "`NO_CONTENT`: not even those. The others: all, on spans, on events, or both; of those that name fields, these.",
+    "NAMED_ONLY",
+    oneOf("NO_CONTENT", "NAMED_ONLY", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"),
+    "HANDSPAN_CAPTURE_CONTENT",
+    { name: "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", parser: captureOrFlag }
+  ),
+  contentLength: row(
+    "How many characters of each such input and output are kept.",
+    16_384,
+    integer(0),
+    "HANDSPAN_CONTENT_LENGTH"
   ),
   consoleFormat: row(
     "How the console exporter writes spans.",

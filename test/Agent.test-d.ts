@@ -83,6 +83,20 @@ describe("Agent.make", () => {
     })
   })
 
+  it("captures fields of the Schemas by their names, of a list those of its items, and no others", () => {
+    Agent.make("vision", {
+      input: Schema.Array(Photo),
+      output: Analysis,
+      capture: { input: ["path"], output: ["brightness"] },
+      run: () => Effect.succeed({ brightness: 1 })
+    })
+    Agent.make("double", { capture: { input: true }, run: (n: number) => Effect.succeed(n * 2) })
+    // @ts-expect-error: a photo has no such field
+    Agent.make("vision", { input: Photo, capture: { input: ["user"] }, run: () => Effect.void })
+    // @ts-expect-error: a number has no fields
+    Agent.make("double", { capture: { output: ["size"] }, run: (n: number) => Effect.succeed(n * 2) })
+  })
+
   it("refuses a wrong input", () => {
     const agent = Agent.make("double", { run: (n: number) => Effect.succeed(n * 2) })
     // @ts-expect-error: not a number

@@ -46,6 +46,8 @@ const lean = <A, E, R>(work: Effect.Effect<A, E, R>, name: string) =>
     name,
     kind: "agent",
     measure: () => undefined,
+    content: () => undefined,
+    input: undefined,
     spanName: name,
     describe: () => undefined,
     run: () => work,

@@ -52,6 +52,11 @@ const cases: { readonly [Name in keyof Settings.Values]: Readonly<Record<string,
     OTEL_PROPAGATORS: ["baggage,tracecontext", ["baggage", "tracecontext"], "xray"]
   },
   redaction: { HANDSPAN_REDACTION: ["off", false, "maybe"] },
+  captureContent: {
+    HANDSPAN_CAPTURE_CONTENT: ["named_only", "NAMED_ONLY", "true"],
+    OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: ["true", "SPAN_ONLY", "NAMED_ONLY"]
+  },
+  contentLength: { HANDSPAN_CONTENT_LENGTH: limit },
   consoleFormat: { HANDSPAN_CONSOLE_FORMAT: ["line", "line", "yaml"] },
   consoleOutput: { HANDSPAN_CONSOLE_OUTPUT: ["stdout", "stdout", "file"] },
   consoleColors: { NO_COLOR: ["0", false, noneIsBad] },

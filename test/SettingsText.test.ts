@@ -37,6 +37,8 @@ samplingRules          -                                   default
 samplingRulesFile      -                                   default
 propagators            tracecontext,baggage                default
 redaction              true                                default
+captureContent         NAMED_ONLY                          default
+contentLength          16384                               default
 consoleFormat          pretty                              default
 consoleOutput          stderr                              default
 consoleColors          -                                   default

@@ -56,6 +56,10 @@ const places: Readonly<Record<string, (text: string) => Effect.Effect<unknown, u
     Effect.withSpan(Effect.failCause(Cause.combine(Cause.fail("one"), Cause.die(new TypeError(text)))), "work"),
   "an agent": (text) =>
     Agent.make("writer", { run: (reply: string) => Effect.fail(new Refused({ message: reply, reply })) })(text),
+  "what an agent gets": (text) =>
+    Agent.make("reader", { run: (_: { readonly note: string }) => Effect.void })({ note: text }),
+  "what an agent gives": (text) => Agent.make("writer", { run: () => Effect.succeed([{ note: text }]) })(),
+  "what a pipeline gives": (text) => Pipeline.make("writers", () => Effect.succeed(`it was ${text}.`))(),
   "the name of a pipeline": (text) => Pipeline.make(`for ${text}`, () => Effect.void)()
 }
 
@@ -88,7 +92,13 @@ const published = (program: Effect.Effect<unknown, unknown>, note: string, redac
       })
     ]
     const resourceAttributes = { "deployment.note": note }
-    const tracing = Tracing.layer({ exporters, redaction, resourceAttributes, serviceName: "photos" })
+    const tracing = Tracing.layer({
+      exporters,
+      redaction,
+      resourceAttributes,
+      serviceName: "photos",
+      captureContent: "SPAN_AND_EVENT"
+    })
     yield* Effect.exit(program).pipe(
       // Of log lines only what stands on spans is looked at.
       Effect.provide(Layer.merge(tracing, Logger.layer([Logger.tracerLogger]))),

@@ -60,6 +60,10 @@ describe("photo-agency", () => {
           })
         ])
       )
+      const [analysis] = Testing.spansNamed(trace, "vision_analyzer")
+      assert.deepStrictEqual(JSON.parse(String(analysis?.attributes["gen_ai.input.messages"])), [
+        { role: "user", parts: [{ type: "text", content: '{"name":"Bloated-Hero.jpg"}' }] }
+      ])
       assert.isTrue(Exit.isSuccess(exit))
       if (Exit.isSuccess(exit)) {
         assert.deepStrictEqual(exit.value.text.split("\n"), [

@@ -7,6 +7,8 @@ export const visionAnalyzer = Agent.make("vision_analyzer", {
   handoffType: "vision_analysis",
   input: Photo,
   output: Analysis,
+  // What is recorded of both. The picture itself stays here.
+  capture: { input: ["name"], output: ["description", "colours"] },
   // A model that is busy now may answer soon.
   retry: Agent.retryTransient({
     maxAttempts: 3,

@@ -17,10 +17,12 @@ import * as Result from "effect/Result"
 import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import * as TestClock from "effect/testing/TestClock"
+import { WantedContent } from "../Content.ts"
 import { Key } from "../Conventions.ts"
 import * as Delivery from "../Delivery.ts"
 import * as OtlpProtobuf from "../OtlpProtobuf.ts"
 import * as Recorder from "../Recorder.ts"
+import { reach } from "../RecorderSpan.ts"
 import { join, type Batch, SpanBuffer } from "../SpanBuffer.ts"
 import type { Attributes, SpanEvent, SpanLink, SpanRecord } from "../SpanRecord.ts"
 import * as TraceTree from "../TraceTree.ts"
@@ -261,6 +263,7 @@ class TestRecorder {
         ledgers: Effect.succeed([]),
         health: Effect.succeed([])
       }),
+      Context.add(WantedContent, { mode: "NAMED_ONLY", length: Recorder.defaultLimits.contentLength + reach }),
       Context.add(Tracer.Tracer, this.recorder),
       Context.add(Metric.FiberRuntimeMetrics, this.lineage.fiberMetrics)
     )
