@@ -51,7 +51,7 @@ export const decide = (
     }
   })
   const traceState = sampled ? OtelTraceState.withThreshold(trace.traceState, threshold) : trace.traceState
-  const told = traceState === trace.traceState ? trace : new Trace(trace, trace.randomFlag, traceState, trace.id)
+  const told = traceState === trace.traceState ? trace : new Trace(trace, trace.flags, traceState, trace.id)
   return { sampled, trace: told }
 }
 

@@ -87,10 +87,89 @@ export const baggage: Propagator = {
   }
 }
 
+const b3Multi = ["x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-flags", "x-b3-parentspanid"] as const
+
+/** Reads either form, the one header first (OpenTelemetry Context API §B3 Extract). */
+const extractB3: Propagator["extract"] = (get) => {
+  const one = (name: string): string | undefined => {
+    const [value, ...others] = get(name)
+    return others.length === 0 ? value?.trim() : undefined
+  }
+  const [traceId, spanId, sampled] = one("b3")?.split("-") ?? []
+  const context = b3Context(traceId, spanId, sampled)
+  if (context !== undefined) return { context }
+  const [traceIdName, spanIdName, sampledName, flagsName] = b3Multi
+  const apart = b3Context(one(traceIdName), one(spanIdName), one(flagsName) === "1" ? "d" : one(sampledName))
+  return apart === undefined ? {} : { context: apart }
+}
+
+const b3Context = (
+  traceId = "",
+  spanId = "",
+  // Left to us, which is to take it: samplers see that its parent is sampled.
+  sampled = "1"
+): TraceContext.TraceContext | undefined => {
+  const ids = {
+    traceId: traceId.toLowerCase().padStart(traceId.length === 16 ? 32 : 0, "0"),
+    spanId: spanId.toLowerCase()
+  }
+  if (!TraceContext.isTraceId(ids.traceId) || !TraceContext.isSpanId(ids.spanId)) return undefined
+  const flags =
+    sampled === "d"
+      ? TraceContext.flagSampled | TraceContext.flagDebug
+      : /^(1|true)$/i.test(sampled)
+        ? TraceContext.flagSampled
+        : 0
+  return { ...ids, flags, traceState: "" }
+}
+
+const withB3 = (
+  inject: (
+    context: TraceContext.TraceContext,
+    sampled: "d" | "1" | "0",
+    set: (name: string, value: string) => void
+  ) => void
+): Propagator => ({
+  // Those of both forms: a forwarded request must not claim its sender's span in the other one.
+  fields: ["b3", ...b3Multi],
+  inject: ({ context }, set) => {
+    if (context === undefined) return
+    if (!TraceContext.isTraceId(context.traceId) || !TraceContext.isSpanId(context.spanId)) return
+    const { flags } = context
+    inject(context, flags & TraceContext.flagDebug ? "d" : flags & TraceContext.flagSampled ? "1" : "0", set)
+  },
+  extract: extractB3
+})
+
+/**
+ * Zipkin's B3 in one header, `b3`. It has no room for a tracestate, nor for the random flag.
+ *
+ * **Details**: reads both forms. Trace ids of 16 digits get zeros on their left, as OpenTelemetry has it. A trace that the
+ * sender debugs stays one; where it leaves the decision to us, the trace is taken.
+ *
+ * @since 0.1.0
+ */
+export const b3: Propagator = withB3(({ spanId, traceId }, sampled, set) =>
+  set("b3", `${traceId}-${spanId}-${sampled}`)
+)
+
+/**
+ * Zipkin's B3 in headers of their own, `x-b3-traceid` and so on. Reads both forms, like `b3`.
+ *
+ * @since 0.1.0
+ */
+export const b3multi: Propagator = withB3(({ spanId, traceId }, sampled, set) => {
+  set("x-b3-traceid", traceId)
+  set("x-b3-spanid", spanId)
+  if (sampled === "d") set("x-b3-flags", "1")
+  else set("x-b3-sampled", sampled)
+})
+
 /**
  * Makes one propagator of several, which injects with each and extracts with each, in their order.
  *
- * **Details**: what a later one finds counts, what it does not find leaves an earlier one's find alone.
+ * **Details**: what a later one finds counts, what it does not find leaves an earlier one's find alone. Where both name the
+ * same span, as senders of several formats do, what only one of them knows of it stays.
  *
  * @since 0.1.0
  */
@@ -99,10 +178,20 @@ export const composite = (...propagators: ReadonlyArray<Propagator>): Propagator
   inject: (propagated, set) => propagators.forEach((propagator) => propagator.inject(propagated, set)),
   extract: (get) =>
     propagators.reduce<Partial<Propagated>>((found, propagator) => {
-      const { baggage = found.baggage, context = found.context } = propagator.extract(get)
+      const { baggage = found.baggage, context: other } = propagator.extract(get)
+      const context = found.context && other ? merge(found.context, other) : (other ?? found.context)
       return { ...(context && { context }), ...(baggage && { baggage }) }
     }, {})
 })
+
+const merge = (one: TraceContext.TraceContext, other: TraceContext.TraceContext): TraceContext.TraceContext =>
+  one.traceId === other.traceId && one.spanId === other.spanId
+    ? {
+        ...other,
+        flags: other.flags | TraceContext.traceFlags(one.flags),
+        traceState: other.traceState === "" ? one.traceState : other.traceState
+      }
+    : other
 
 /**
  * W3C Trace Context and W3C Baggage.
@@ -201,6 +290,64 @@ export const withRemoteParent = (carrier: Carrier) => {
       return context === undefined
         ? continued
         : Effect.provideService(continued, Tracer.ParentSpan, TraceContext.toExternalSpan(context))
+    })
+}
+
+/**
+ * How far `receive` trusts callers. Default: `follow`. Where anybody may call, `link`: a caller that is followed says which
+ * trace a request is in, and, under a sampler that asks parents, whether it is recorded.
+ *
+ * @since 0.1.0
+ */
+export const CurrentTrust: Context.Reference<TraceContext.Trust> = Context.Reference<TraceContext.Trust>(
+  "handspan/Propagator/CurrentTrust",
+  {
+    defaultValue: () => "follow"
+  }
+)
+
+/**
+ * Runs an effect as a span over work that somebody else asked for: a request, a message. The span goes on with the trace that
+ * the carrier brought, as far as `CurrentTrust` allows, and otherwise begins one; it is never a child of what happens to run
+ * around it. Every boundary of Handspan takes in its work by this. Never fails of itself.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Propagator } from "handspan"
+ *
+ * const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ * const handle = Effect.map(Effect.currentSpan, ({ traceId }) => traceId)
+ * const served = handle.pipe(Propagator.receive({ carrier: { traceparent }, name: "GET /photos", kind: "server" }))
+ * if (Effect.runSync(served) !== "0af7651916cd43dd8448eb211c80319c") throw new Error("expected the caller's trace")
+ * const careful = Effect.provideService(served, Propagator.CurrentTrust, "link")
+ * if (Effect.runSync(careful) === "0af7651916cd43dd8448eb211c80319c") throw new Error("expected a trace of our own")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const receive = (options: {
+  readonly carrier: Carrier
+  readonly name: string
+  readonly kind: "server" | "consumer"
+  readonly attributes?: Readonly<Record<string, unknown>> | undefined
+}) => {
+  const { attributes, kind, name } = options
+  const get = valuesOf(options.carrier)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+    Effect.flatMap(Effect.all([CurrentPropagator, CurrentTrust]), ([propagator, trust]) => {
+      const { baggage, context }: Partial<Propagated> = trust === "ignore" ? {} : propagator.extract(get)
+      const caller = context && TraceContext.toExternalSpan(context)
+      const follows = trust === "follow"
+      const span = Effect.withSpan(effect, name, {
+        kind,
+        captureStackTrace: false,
+        ...(attributes && { attributes: { ...attributes } }),
+        ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
+        ...(caller !== undefined && !follows && { links: [{ span: caller, attributes: {} }] })
+      })
+      const taken = (follows ? baggage : undefined) ?? new Map()
+      return Effect.provideService(span, TraceContext.CurrentBaggage, taken)
     })
 }
 

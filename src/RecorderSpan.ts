@@ -142,7 +142,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   }
 
   get flags(): number {
-    return this.trace.randomFlag | TraceContext.flagSampled
+    return this.trace.flags | TraceContext.flagSampled
   }
 
   get traceState(): string {

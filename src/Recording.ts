@@ -107,6 +107,9 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
         ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
         health: Effect.forEach(deliveries, ({ health }) => health)
       }),
+      settings.inboundTrust.source === "default"
+        ? identity
+        : Context.add(Propagator.CurrentTrust, settings.inboundTrust.value),
       Context.add(WantedContent, {
         mode: settings.captureContent.value,
         length: settings.contentLength.value + reach
@@ -283,11 +286,15 @@ const limits = (settings: Settings.Settings): Recorder.Limits => ({
 })
 
 const propagator = ({ propagators }: Settings.Settings): Propagator.Propagator =>
-  Propagator.composite(
-    ...propagators.value.flatMap((name) =>
-      name === "none" ? [] : [name === "baggage" ? Propagator.baggage : Propagator.traceContext]
-    )
-  )
+  Propagator.composite(...propagators.value.flatMap((name) => propagatorsByName[name]))
+
+const propagatorsByName: Readonly<Record<Settings.PropagatorName, ReadonlyArray<Propagator.Propagator>>> = {
+  tracecontext: [Propagator.traceContext],
+  baggage: [Propagator.baggage],
+  b3: [Propagator.b3],
+  b3multi: [Propagator.b3multi],
+  none: []
+}
 
 /** Says who recorded, as receivers expect it (OpenTelemetry Resource Conventions §Telemetry SDK). */
 const withSdk = (resource: Resource): Resource => ({

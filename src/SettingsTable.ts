@@ -28,6 +28,7 @@ import {
   row,
   timeout
 } from "./Variable.ts"
+import type { Trust } from "./TraceContext.ts"
 import type * as Variable from "./Variable.ts"
 
 /**
@@ -60,7 +61,7 @@ const samplerNames = oneOf<SamplerName>(...samplers, ...samplers.map((name) => `
  *
  * @since 0.1.0
  */
-export type PropagatorName = "tracecontext" | "baggage" | "none"
+export type PropagatorName = "tracecontext" | "baggage" | "b3" | "b3multi" | "none"
 
 const exporterNames = listOf("console", "otlp", "jaeger", "in_memory", "none")
 
@@ -167,9 +168,16 @@ export const table = {
   propagators: row<ReadonlyArray<PropagatorName>>(
     "How trace context is written into headers, and read from them.",
     ["tracecontext", "baggage"],
-    listOf("tracecontext", "baggage", "none"),
+    listOf("tracecontext", "baggage", "b3", "b3multi", "none"),
     "HANDSPAN_PROPAGATORS",
     "OTEL_PROPAGATORS"
+  ),
+  inboundTrust: row<Trust>(
+    "What is done with the trace that a caller sends: `follow` goes on with it, `link` begins one of our own that links to " +
+      "it, `ignore` begins one. For services that anybody may call.",
+    "follow",
+    oneOf("follow", "link", "ignore"),
+    "HANDSPAN_INBOUND_TRUST"
   ),
   redaction: row(
     "Whether keys, tokens, cards, passwords and e-mail addresses are taken out of what spans hold.",

@@ -27,17 +27,17 @@ export class Trace implements TraceWords {
   readonly word1: number
   readonly word2: number
   readonly word3: number
-  /** A trace begun here has a random id; one begun elsewhere keeps what its maker said (W3C level 2, random flag). */
-  readonly randomFlag: number
+  /** Those of all its spans. A trace begun here has a random id; one begun elsewhere keeps what its maker said. */
+  readonly flags: number
   readonly traceState: string
   private text: string | undefined
 
-  constructor(words: TraceWords, randomFlag: number, traceState: string, text: string | undefined) {
+  constructor(words: TraceWords, flags: number, traceState: string, text: string | undefined) {
     this.word0 = words.word0
     this.word1 = words.word1
     this.word2 = words.word2
     this.word3 = words.word3
-    this.randomFlag = randomFlag
+    this.flags = flags
     this.traceState = traceState
     this.text = text
   }
@@ -78,7 +78,7 @@ export const parentOf = (parent: Option.Option<Tracer.AnySpan>): Parent | undefi
   if (context === undefined) return undefined
   const { flags, spanId, traceId, traceState } = context
   return {
-    trace: new Trace(traceWords(traceId), flags & TraceContext.flagRandom, traceState, traceId),
+    trace: new Trace(traceWords(traceId), TraceContext.traceFlags(flags), traceState, traceId),
     id0: Hex.toWord(spanId, 0),
     id1: Hex.toWord(spanId, 1)
   }

@@ -18,7 +18,7 @@ export interface TraceContext {
   readonly traceId: string
   /** 16 lower-case hex digits, not all zero. */
   readonly spanId: string
-  /** `flagSampled` and `flagRandom`, added up. */
+  /** `flagSampled`, `flagRandom` and `flagDebug`, added up. */
   readonly flags: number
   /** W3C tracestate, `""` where there is none. */
   readonly traceState: string
@@ -37,6 +37,23 @@ export const flagSampled = 0x01
  * @since 0.1.0
  */
 export const flagRandom = 0x02
+
+/**
+ * The flag of a trace that somebody debugs, which B3 alone can say: it goes on with the trace, and is in no `traceparent`.
+ *
+ * @since 0.1.0
+ */
+export const flagDebug = 0x100
+
+/** What goes on from span to span whatever is decided about one of them. */
+const ofTrace = flagRandom | flagDebug
+
+/**
+ * Those of a context's flags that are the whole trace's.
+ *
+ * @since 0.1.0
+ */
+export const traceFlags = (flags: number): number => flags & ofTrace
 
 const knownFlags = flagSampled | flagRandom
 
@@ -178,6 +195,14 @@ export const toExternalSpan = (context: TraceContext): Tracer.ExternalSpan =>
   })
 
 /**
+ * What is done with the trace context that callers send: their trace is gone on with, or a trace of our own links to it, or
+ * it is not looked at. Baggage is taken from those alone whose trace is gone on with.
+ *
+ * @since 0.1.0
+ */
+export type Trust = "follow" | "link" | "ignore"
+
+/**
  * Whether tracing is on. Wrappers ask it, to give back the very thing they were given where it is off.
  *
  * @since 0.1.0
@@ -217,7 +242,7 @@ export const fromSpan = (span: Tracer.AnySpan): TraceContext | undefined => {
     const known: Partial<TraceContext> | undefined =
       ancestor._tag === "ExternalSpan" ? Context.get(ancestor.annotations, Remote) : ancestor
     if (typeof known?.flags === "number" && typeof known.traceState === "string") {
-      return { traceId, spanId, flags: (known.flags & flagRandom) | sampled, traceState: known.traceState }
+      return { traceId, spanId, flags: traceFlags(known.flags) | sampled, traceState: known.traceState }
     }
     ancestor = ancestor._tag === "Span" ? Option.getOrUndefined(ancestor.parent) : undefined
   }

@@ -63,7 +63,7 @@ export class UnsampledSpan implements Tracer.Span {
   }
 
   get flags(): number {
-    return this.trace.randomFlag
+    return this.trace.flags
   }
 
   get traceState(): string {

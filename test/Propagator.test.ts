@@ -1,8 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Tracer from "effect/Tracer"
 import * as fc from "fast-check"
+import * as Recorder from "../src/Recorder.ts"
+import * as Testing from "../src/Testing.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 
@@ -103,6 +107,124 @@ describe("composite", () => {
       "2".repeat(16)
     )
   })
+})
+
+describe("b3", () => {
+  const short = "463ac35c9f6413ad"
+  const sampled = { traceId, spanId, flags: 1, traceState: "" }
+
+  it.each<[string, Record<string, string>, TraceContext.TraceContext | undefined]>([
+    ["one header", { b3: `${traceId}-${spanId}-1` }, sampled],
+    ["one header with a parent", { b3: `${traceId}-${spanId}-1-${short}` }, sampled],
+    ["a trace that is not sampled", { b3: `${traceId}-${spanId}-0` }, { ...sampled, flags: 0 }],
+    ["a trace that is debugged", { b3: `${traceId}-${spanId}-d` }, { ...sampled, flags: 0x101 }],
+    ["a decision that is left to us", { b3: `${traceId}-${spanId}` }, sampled],
+    ["an id of 64 bits", { b3: `${short}-${spanId}-1` }, { ...sampled, traceId: `0000000000000000${short}` }],
+    ["upper case", { b3: `${"AB".repeat(16)}-${spanId}-1` }, { ...sampled, traceId: "ab".repeat(16) }],
+    ["several headers", { "x-b3-traceid": traceId, "x-b3-spanid": spanId, "x-b3-sampled": "1" }, sampled],
+    ["the flag of old senders", { "x-b3-traceid": traceId, "x-b3-spanid": spanId, "x-b3-sampled": "true" }, sampled],
+    [
+      "several headers, debugged",
+      { "x-b3-traceid": traceId, "x-b3-spanid": spanId, "x-b3-flags": "1" },
+      { ...sampled, flags: 0x101 }
+    ],
+    [
+      "both, of which the one counts",
+      { b3: `${traceId}-${spanId}-0`, "x-b3-traceid": "1".repeat(32), "x-b3-spanid": spanId },
+      { ...sampled, flags: 0 }
+    ],
+    ["both, of which the one is broken", { b3: "0", "x-b3-traceid": traceId, "x-b3-spanid": spanId }, sampled],
+    ["a decision without ids", { b3: "0" }, undefined],
+    ["ids of zeros", { b3: `${"0".repeat(32)}-${spanId}-1` }, undefined],
+    ["half of it", { "x-b3-traceid": traceId }, undefined]
+  ])("b3 and b3multi extract %s", (_, headers, context) => {
+    const lists = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value]]))
+    for (const propagator of [Propagator.b3, Propagator.b3multi]) {
+      assert.deepStrictEqual(extractFrom(propagator, lists), context === undefined ? {} : { context })
+    }
+  })
+
+  it("b3 and b3multi inject as OpenTelemetry does", () => {
+    const inject = (propagator: Propagator.Propagator, flags: number) =>
+      injectAll(propagator, { ...nothing, context: { ...context, flags } })
+    assert.deepStrictEqual(
+      [0, 3, 0x101].map((flags) => inject(Propagator.b3, flags)["b3"]),
+      [`${traceId}-${spanId}-0`, `${traceId}-${spanId}-1`, `${traceId}-${spanId}-d`]
+    )
+    const ids = { "x-b3-traceid": traceId, "x-b3-spanid": spanId }
+    assert.deepStrictEqual(
+      [0, 3, 0x101].map((flags) => inject(Propagator.b3multi, flags)),
+      [
+        { ...ids, "x-b3-sampled": "0" },
+        { ...ids, "x-b3-sampled": "1" },
+        { ...ids, "x-b3-flags": "1" }
+      ]
+    )
+  })
+
+  it.effect("keeps the debug flag through our own spans, and out of a traceparent", () =>
+    Effect.gen(function* () {
+      const both = Propagator.composite(Propagator.w3c, Propagator.b3)
+      const headers = yield* Effect.withSpan(Effect.withSpan(Propagator.inject(), "inner"), "outer").pipe(
+        Propagator.withRemoteParent({ b3: `${traceId}-${spanId}-d` }),
+        Effect.provideService(Propagator.CurrentPropagator, both),
+        Effect.withTracer(Recorder.make({ onEnd: () => undefined }))
+      )
+      assert.match(headers["b3"] ?? "", new RegExp(`^${traceId}-[0-9a-f]{16}-d$`))
+      assert.match(headers["traceparent"] ?? "", new RegExp(`^00-${traceId}-[0-9a-f]{16}-01$`))
+    })
+  )
+
+  it("leaves tracestate and random flag of a sender that writes both formats", () => {
+    const headers = { traceparent: [traceparent], tracestate: ["a=1,b=2"], b3: [`${traceId}-${spanId}-1`] }
+    const both = Propagator.composite(Propagator.w3c, Propagator.b3)
+    assert.deepStrictEqual(extractFrom(both, headers), { context })
+  })
+})
+
+describe("receive", () => {
+  const caller = { traceparent, baggage: "user=alice" }
+  const received = (carrier: Propagator.Carrier, trust?: TraceContext.Trust) =>
+    Testing.record(
+      Effect.all([TraceContext.CurrentBaggage, Effect.currentSpan]).pipe(
+        Propagator.receive({ carrier, name: "handle", kind: "consumer", attributes: { queue: "jobs" } }),
+        trust === undefined ? identity : Effect.provideService(Propagator.CurrentTrust, trust),
+        Effect.withSpan("around")
+      )
+    )
+
+  it.effect("follows, links or ignores, as it is told", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      for (const [carrier, trust] of [
+        [caller, undefined],
+        [caller, "follow"],
+        [caller, "link"],
+        [caller, "ignore"],
+        [{}, "follow"],
+        [{ traceparent: "00-00-00-00" }, "link"]
+      ] as const) {
+        const { exit, traces } = yield* received(carrier, trust)
+        const span = traces.flatMap(({ spans }) => spans).find(({ name }) => name === "handle")!
+        const [baggage] = Exit.isSuccess(exit) ? exit.value : []
+        assert.deepStrictEqual([span.kind, span.attributes["queue"]], ["consumer", "jobs"])
+        seen.push([
+          span.traceId === traceId,
+          span.parentSpanId,
+          span.links.map((link) => link.traceId),
+          baggage?.get("user")?.value
+        ])
+      }
+      assert.deepStrictEqual(seen, [
+        [true, spanId, [], "alice"],
+        [true, spanId, [], "alice"],
+        [false, undefined, [traceId], undefined],
+        [false, undefined, [], undefined],
+        [false, undefined, [], undefined],
+        [false, undefined, [], undefined]
+      ])
+    })
+  )
 })
 
 describe("withRemoteParent", () => {

@@ -197,7 +197,7 @@ describe("fromRecord", () => {
         'TRACING_ENABLED: "maybe" is not allowed: use true or false (from the environment)',
         'HANDSPAN_EXPORTER: "consle" is not allowed: use console, otlp, jaeger, in_memory or none, or several with commas between (from the environment)',
         'samplerRatio: "2" is not allowed: use a number from 0 to 1 (from code)',
-        'HANDSPAN_PROPAGATORS: "b3,jaeger" is not allowed: use tracecontext, baggage or none, or several with commas between (from the environment)',
+        'HANDSPAN_PROPAGATORS: "b3,jaeger" is not allowed: use tracecontext, baggage, b3, b3multi or none, or several with commas between (from the environment)',
         'HANDSPAN_CONSOLE_FORMAT: "yaml" is not allowed: use pretty, line, trace, continuum or json (from the environment)',
         'OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://x" is not allowed: use an http:// or https:// URL (from the environment)',
         'OTEL_EXPORTER_OTLP_HEADERS: "<redacted>" is not allowed: use a list such as name=value,name=value (from the environment)',
@@ -310,7 +310,7 @@ describe("OpenTelemetry's rules", () => {
       'OTEL_SDK_DISABLED: "1" is taken for "false": use true or false',
       'OTEL_TRACES_EXPORTER: "zipkin" is ignored: use console, otlp, jaeger, in_memory or none, or several with commas between',
       'OTEL_TRACES_SAMPLER: "jaeger_remote" is ignored: use always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio',
-      'OTEL_PROPAGATORS: "jaeger, baggage,none,ottrace,Baggage" is taken for "baggage": use tracecontext, baggage or none, or several with commas between',
+      'OTEL_PROPAGATORS: "jaeger, baggage,none,ottrace,Baggage" is taken for "baggage": use tracecontext, baggage, b3, b3multi or none, or several with commas between',
       'OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: "soon" is ignored: use a whole number of milliseconds, 0 for no limit',
       'OTEL_RESOURCE_ATTRIBUTES: "service.name=%zz" is ignored: use a list such as name=value,name=value',
       'OTEL_BSP_SCHEDULE_DELAY: "-1" is ignored: use a whole number of milliseconds'

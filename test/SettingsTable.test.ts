@@ -49,8 +49,9 @@ const cases: { readonly [Name in keyof Settings.Values]: Readonly<Record<string,
   samplingRulesFile: { HANDSPAN_SAMPLING_RULES_FILE: anyText("rules.json") },
   propagators: {
     HANDSPAN_PROPAGATORS: ["none", ["none"], "jaeger"],
-    OTEL_PROPAGATORS: ["baggage,tracecontext", ["baggage", "tracecontext"], "xray"]
+    OTEL_PROPAGATORS: ["b3,B3Multi,baggage", ["b3", "b3multi", "baggage"], "xray"]
   },
+  inboundTrust: { HANDSPAN_INBOUND_TRUST: ["Link", "link", "trust"] },
   redaction: { HANDSPAN_REDACTION: ["off", false, "maybe"] },
   captureContent: {
     HANDSPAN_CAPTURE_CONTENT: ["named_only", "NAMED_ONLY", "true"],

@@ -36,6 +36,7 @@ samplerRatio           0.1                                 HANDSPAN_PROFILE
 samplingRules          -                                   default
 samplingRulesFile      -                                   default
 propagators            tracecontext,baggage                default
+inboundTrust           follow                              default
 redaction              true                                default
 captureContent         NAMED_ONLY                          default
 contentLength          16384                               default

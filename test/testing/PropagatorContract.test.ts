@@ -37,6 +37,14 @@ const suites: Readonly<Record<string, PropagatorContractOptions>> = {
   traceContext: { propagator: Propagator.traceContext, carriesBaggage: false },
   baggage: { propagator: Propagator.baggage, carriesContext: false },
   "composite of w3c and another": { propagator: Propagator.composite(single, Propagator.w3c) },
+  b3: { propagator: Propagator.b3, carriesBaggage: false, carriesRandomFlag: false, carriesTraceState: false },
+  b3multi: {
+    propagator: Propagator.b3multi,
+    carriesBaggage: false,
+    carriesRandomFlag: false,
+    carriesTraceState: false
+  },
+  "composite of w3c and b3": { propagator: Propagator.composite(Propagator.w3c, Propagator.b3) },
   "composite of none": { propagator: Propagator.composite(), carriesContext: false, carriesBaggage: false },
   "a format of one header": ofSingle
 }
