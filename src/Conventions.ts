@@ -69,6 +69,12 @@ export const Key = {
   outputMessages: "gen_ai.output.messages",
   toolName: "gen_ai.tool.name",
   toolType: "gen_ai.tool.type",
+  /** The queue, topic or channel that a message goes through. */
+  messagingDestination: "messaging.destination.name",
+  /** `send` or `process`. */
+  messagingOperation: "messaging.operation.name",
+  /** How long a message was under way before its work began, in milliseconds. */
+  messageWaitMillis: "handspan.message.wait_ms",
   errorType: "error.type",
   errorMessage: "error.message",
   exceptionType: "exception.type",

@@ -307,6 +307,17 @@ export const CurrentTrust: Context.Reference<TraceContext.Trust> = Context.Refer
 )
 
 /**
+ * The span over work that somebody else asked for.
+ *
+ * @since 0.1.0
+ */
+export interface ReceiveOptions {
+  readonly name: string
+  readonly kind: "server" | "consumer"
+  readonly attributes?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
  * Runs an effect as a span over work that somebody else asked for: a request, a message. The span goes on with the trace that
  * the carrier brought, as far as `CurrentTrust` allows, and otherwise begins one; it is never a child of what happens to run
  * around it. Every boundary of Handspan takes in its work by this. Never fails of itself.
@@ -318,7 +329,7 @@ export const CurrentTrust: Context.Reference<TraceContext.Trust> = Context.Refer
  *
  * const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
  * const handle = Effect.map(Effect.currentSpan, ({ traceId }) => traceId)
- * const served = handle.pipe(Propagator.receive({ carrier: { traceparent }, name: "GET /photos", kind: "server" }))
+ * const served = handle.pipe(Propagator.receive({ traceparent }, { name: "GET /photos", kind: "server" }))
  * if (Effect.runSync(served) !== "0af7651916cd43dd8448eb211c80319c") throw new Error("expected the caller's trace")
  * const careful = Effect.provideService(served, Propagator.CurrentTrust, "link")
  * if (Effect.runSync(careful) === "0af7651916cd43dd8448eb211c80319c") throw new Error("expected a trace of our own")
@@ -326,18 +337,22 @@ export const CurrentTrust: Context.Reference<TraceContext.Trust> = Context.Refer
  *
  * @since 0.1.0
  */
-export const receive = (options: {
-  readonly carrier: Carrier
-  readonly name: string
-  readonly kind: "server" | "consumer"
-  readonly attributes?: Readonly<Record<string, unknown>> | undefined
-}) => {
-  const { attributes, kind, name } = options
-  const get = valuesOf(options.carrier)
+export const receive = (carrier: Carrier, options: ReceiveOptions) => {
+  const get = valuesOf(carrier)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-    Effect.flatMap(Effect.all([CurrentPropagator, CurrentTrust]), ([propagator, trust]) => {
-      const { baggage, context }: Partial<Propagated> = trust === "ignore" ? {} : propagator.extract(get)
-      const caller = context && TraceContext.toExternalSpan(context)
+    Effect.flatMap(CurrentPropagator, (propagator) => receiveFrom(propagator.extract(get), options)(effect))
+}
+
+/**
+ * `receive` for boundaries with a format of their own, which have read what the caller sent.
+ *
+ * @since 0.1.0
+ */
+export const receiveFrom =
+  (sent: Partial<Propagated>, { attributes, kind, name }: ReceiveOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+    Effect.flatMap(CurrentTrust, (trust) => {
+      const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
       const follows = trust === "follow"
       const span = Effect.withSpan(effect, name, {
         kind,
@@ -346,10 +361,9 @@ export const receive = (options: {
         ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
         ...(caller !== undefined && !follows && { links: [{ span: caller, attributes: {} }] })
       })
-      const taken = (follows ? baggage : undefined) ?? new Map()
+      const taken = (follows ? sent.baggage : undefined) ?? new Map()
       return Effect.provideService(span, TraceContext.CurrentBaggage, taken)
     })
-}
 
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
   // Carriers come from outside: a message's header may be anything, whatever its type says.

@@ -187,7 +187,7 @@ describe("receive", () => {
   const received = (carrier: Propagator.Carrier, trust?: TraceContext.Trust) =>
     Testing.record(
       Effect.all([TraceContext.CurrentBaggage, Effect.currentSpan]).pipe(
-        Propagator.receive({ carrier, name: "handle", kind: "consumer", attributes: { queue: "jobs" } }),
+        Propagator.receive(carrier, { name: "handle", kind: "consumer", attributes: { queue: "jobs" } }),
         trust === undefined ? identity : Effect.provideService(Propagator.CurrentTrust, trust),
         Effect.withSpan("around")
       )
