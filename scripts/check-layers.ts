@@ -47,7 +47,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Sampling"
     ]
   ],
-  [6, "authoring", ["Envelope", "Handoff"]],
+  [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan"]],
   [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "recording", ["TailRules", "HeldSpans", "SpanBuffer", "SettingsTable"]],
@@ -100,7 +100,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */
-const edges = ["cli/", "collector/", "exporter/", "Http", "Rpc", "Worker", "Mcp", "testing/"]
+const edges = ["cli/", "collector/", "exporter/", "Http", "HttpSpan", "Rpc", "Worker", "Mcp", "testing/"]
 /** Files that stand on what Node and Deno bring (`node:` modules, `process`, `Deno`). The others run anywhere. */
 const onRuntime = [
   "cli/",
@@ -112,7 +112,7 @@ const onRuntime = [
   "ProcessExit",
   "SamplingFile",
   "Worker",
-  "Instrument",
+  "ForeignCall",
   "testing/"
 ]
 /**

@@ -69,6 +69,16 @@ export const Key = {
   outputMessages: "gen_ai.output.messages",
   toolName: "gen_ai.tool.name",
   toolType: "gen_ai.tool.type",
+  httpMethod: "http.request.method",
+  httpStatus: "http.response.status_code",
+  urlFull: "url.full",
+  urlPath: "url.path",
+  urlQuery: "url.query",
+  urlScheme: "url.scheme",
+  serverAddress: "server.address",
+  serverPort: "server.port",
+  clientAddress: "client.address",
+  userAgent: "user_agent.original",
   /** The queue, topic or channel that a message goes through. */
   messagingDestination: "messaging.destination.name",
   /** `send` or `process`. */

@@ -14,6 +14,7 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { EventName, Key } from "./Conventions.ts"
+import { type ForeignCall, running } from "./ForeignCall.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -183,7 +184,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
   const annotations = fiber.getRef(References.TracerSpanAnnotations)
 
-  const open = (name: string, startTime: bigint, caller: Call | undefined): Tracer.Span => {
+  const open = (name: string, startTime: bigint, caller: ForeignCall | undefined): Tracer.Span => {
     // A caller outside of the span that this Instrument was made in is further away than that span.
     const parent = caller !== undefined && caller.around === around ? caller.opened() : around
     const span = tracer.span({
@@ -291,35 +292,3 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
 const setAttributes = (span: Tracer.Span, attributes: Record<string, unknown> | undefined): void => {
   for (const [key, value] of SpanRecord.entries(attributes ?? {})) span.attribute(key, value)
 }
-
-/** A wrapped function that is running: how to open its span, and the span around the Instrument that wrapped it. */
-interface Call {
-  readonly opened: () => Tracer.Span
-  readonly around: Tracer.AnySpan | undefined
-}
-
-interface Running {
-  readonly getStore: () => Call | undefined
-  readonly run: <A>(call: Call, f: () => A) => A
-}
-
-/** Where the platform has no AsyncLocalStorage, calls nest as long as they do not wait. */
-const nestedCalls = (): Running => {
-  let current: Call | undefined
-  return {
-    getStore: () => current,
-    run: (call, f) => {
-      const before = current
-      current = call
-      try {
-        return f()
-      } finally {
-        current = before
-      }
-    }
-  }
-}
-
-const AsyncLocalStorage: (new () => Running) | undefined =
-  globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage
-const running: Running = AsyncLocalStorage === undefined ? nestedCalls() : new AsyncLocalStorage()

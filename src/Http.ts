@@ -1,0 +1,284 @@
+/**
+ * Traces that go on over HTTP, with tracestate, baggage and whatever else the propagator bears: for Effect's HttpClient and
+ * HttpServer, and for plain `fetch` and handlers of requests. What stands on the spans is `HttpSpan`'s.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Tracer from "effect/Tracer"
+import { running } from "./ForeignCall.ts"
+import * as HttpSpan from "./HttpSpan.ts"
+import * as Propagator from "./Propagator.ts"
+
+/**
+ * Makes a client whose requests are spans that the other side goes on with, by the propagator that is in place. They take the
+ * place of Effect's own, which tell the other side of trace and span alone.
+ *
+ * **Details**: a span is named after the method, or by `HttpClient.SpanNameGenerator`; with a status from 400 on it has failed,
+ * and the response is there all the same. Effect's `TracerDisabledWhen`, `TracerPropagationEnabled` and its names of secret
+ * query parameters hold here too.
+ *
+ * @since 0.1.0
+ */
+export const client = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<E, R, E, R>(
+    (prepared) =>
+      Effect.flatMap(prepared, (request) =>
+        Effect.withFiber((fiber) => {
+          const isOff = fiber.getRef(Tracer.DisablePropagation) || fiber.getRef(HttpClient.TracerDisabledWhen)(request)
+          if (isOff) return self.postprocess(Effect.succeed(request))
+          const redactedParams = request.urlParams.params.flatMap(([name, value]) =>
+            typeof value === "string" ? [] : [name]
+          )
+          const told = fiber.getRef(HttpClient.TracerPropagationEnabled)
+            ? Effect.map(Propagator.inject(request.headers), (headers) =>
+                HttpClientRequest.updateHeaders(request, () => Headers.fromInput(headers))
+              )
+            : Effect.succeed(request)
+          return HttpSpan.sent(self.postprocess(told), {
+            name: fiber.getRef(HttpClient.SpanNameGenerator)(request),
+            method: request.method,
+            url: Option.getOrUndefined(HttpClientRequest.toUrl(request)),
+            redactedNames: [...fiber.getRef(UrlParams.CurrentRedactedNames), ...redactedParams],
+            statusOf: statusOfResponse
+          }).pipe(Effect.provideService(HttpClient.TracerDisabledWhen, () => true))
+        })
+      ),
+    self.preprocess
+  )
+
+/**
+ * Traces the requests of the `HttpClient` that it is given; see `client`.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { FetchHttpClient, HttpClient } from "effect/http"
+ * import * as Http from "handspan/Http"
+ * import * as Testing from "handspan/testing"
+ *
+ * const answer = (request: Request) => new Response(request.headers.get("traceparent"))
+ * const program = Effect.flatMap(HttpClient.get("http://localhost/photos"), (response) => response.text).pipe(
+ *   Effect.provide(Layer.provide(Http.layerClient, FetchHttpClient.layer)),
+ *   Effect.provideService(FetchHttpClient.Fetch, async (input, init) => answer(new Request(input, init)))
+ * )
+ * const { exit, trace } = await Effect.runPromise(Testing.record(program))
+ * if (exit._tag !== "Success" || !exit.value.includes(trace.spans[0]!.spanId)) throw new Error("expected the span's id")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const layerClient: Layer.Layer<HttpClient.HttpClient, never, HttpClient.HttpClient> = Layer.effect(
+  HttpClient.HttpClient,
+  Effect.map(HttpClient.HttpClient, client)
+)
+
+/**
+ * Makes a server whose requests are spans that go on with their callers' traces, as far as `Propagator.CurrentTrust` allows,
+ * and have their baggage. They take the place of Effect's own.
+ *
+ * **Details**: a span is named after the method, or by `HttpMiddleware.SpanNameGenerator`; `HttpRouter` writes its route on it.
+ * With a status from 500 on it has failed. Effect's `TracerDisabledWhen` holds here too.
+ *
+ * @since 0.1.0
+ */
+export const server = (self: HttpServer.HttpServer["Service"]): HttpServer.HttpServer["Service"] =>
+  HttpServer.make({
+    address: self.address,
+    serve: (app, middleware) =>
+      Effect.flatMap(HttpMiddleware.TracerDisabledWhen, (isOff) =>
+        self
+          .serve(app, (responded) => served(isOff, middleware === undefined ? responded : middleware(responded)))
+          .pipe(Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true))
+      )
+  })
+
+type Served<E, R> = Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
+
+const served = <E, R>(isOff: (request: HttpServerRequest.HttpServerRequest) => boolean, app: Served<E, R>) =>
+  Effect.withFiber((fiber): Served<E, R> => {
+    const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
+    if (isOff(request)) return app
+    return HttpSpan.received(app, {
+      name: fiber.getRef(HttpMiddleware.SpanNameGenerator)(request),
+      method: request.method,
+      url: Option.getOrUndefined(HttpServerRequest.toURL(request)),
+      redactedNames: fiber.getRef(UrlParams.CurrentRedactedNames),
+      headers: request.headers,
+      userAgent: request.headers["user-agent"],
+      clientAddress: Option.getOrUndefined(request.remoteAddress),
+      statusOf: (exit) => HttpServerError.exitResponse(exit).status
+    })
+  })
+
+/**
+ * Traces the requests that come to the `HttpServer` that it is given; see `server`. Put it between an app and its server:
+ * `HttpRouter.serve(routes).pipe(Layer.provide(Http.layerServer), Layer.provide(NodeHttpServer.layer(…)))`.
+ *
+ * @since 0.1.0
+ */
+export const layerServer: Layer.Layer<HttpServer.HttpServer, never, HttpServer.HttpServer> = Layer.effect(
+  HttpServer.HttpServer,
+  Effect.map(HttpServer.HttpServer, server)
+)
+
+/**
+ * Gives a `fetch` for plain TypeScript whose requests are spans under the tracing of the Effect that made it, children of its
+ * span or of the function wrapped by `Instrument` that is running, and which the other side goes on with.
+ *
+ * @since 0.1.0
+ */
+export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.Effect<typeof globalThis.fetch> =>
+  Effect.withFiber((fiber) => {
+    const around = fiber.cache.span
+    const run = Effect.runPromiseWith(fiber.context)
+    const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
+    return Effect.succeed((input, init) => {
+      const request = input instanceof Request ? input : undefined
+      const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
+      const own = new globalThis.Headers(init?.headers ?? request?.headers)
+      const call = running.getStore()
+      const work = Effect.flatMap(Propagator.inject(Object.fromEntries(own)), (headers) =>
+        // As a defect it is what the promise is rejected with.
+        Effect.promise(async () => base(input, { ...init, headers }))
+      )
+      const traced = HttpSpan.sent(work, {
+        name: method,
+        method,
+        url: Result.getOrUndefined(Result.try(() => new URL(input instanceof Request ? input.url : input))),
+        redactedNames,
+        statusOf: statusOfResponse
+      })
+      return run(call !== undefined && call.around === around ? Effect.withParentSpan(traced, call.opened()) : traced)
+    })
+  })
+
+const statusOfResponse = (exit: Exit.Exit<{ readonly status: number }, unknown>): number | undefined =>
+  Exit.isSuccess(exit) ? exit.value.status : undefined
+
+/**
+ * Traces a handler of requests in the style of `Deno.serve`: each request is a span that goes on with its caller's trace, as
+ * far as `Propagator.CurrentTrust` allows. The handler may give an Effect, which sees span and baggage, a Promise or a Response.
+ *
+ * **Details**: functions wrapped by `Instrument` nest under the request that they run in. A handler that fails rejects, as
+ * without tracing.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Http from "handspan/Http"
+ * import * as Testing from "handspan/testing"
+ *
+ * const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+ * const program = Effect.gen(function* () {
+ *   const handle = yield* Http.handler(() => Effect.as(Effect.log("looking"), new Response("a.jpg")))
+ *   return yield* Effect.promise(() => handle(new Request("http://localhost/photos", { headers: { traceparent } })))
+ * })
+ * const { trace } = await Effect.runPromise(Testing.record(program))
+ * if (trace.spans[0]?.parentSpanId !== "b7ad6b7169203331") throw new Error("expected the caller's span")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = never>(
+  handle: (request: Request, ...rest: Args) => Response | Promise<Response> | Effect.Effect<Response, E, R>
+): Effect.Effect<(request: Request, ...rest: Args) => Promise<Response>, never, Exclude<R, Tracer.ParentSpan>> =>
+  Effect.withFiber((fiber) => {
+    const around = fiber.cache.span
+    const run = Effect.runPromiseWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
+    const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
+    return Effect.succeed((request, ...rest) => {
+      const work = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span): Effect.Effect<Response, E, R> => {
+        const call = async () => running.run({ opened: () => span, around }, () => handle(request, ...rest))
+        return Effect.flatMap(Effect.promise(call), (given) => (Effect.isEffect(given) ? given : Effect.succeed(given)))
+      })
+      return run(
+        HttpSpan.received(work, {
+          name: request.method,
+          method: request.method,
+          url: new URL(request.url),
+          redactedNames,
+          headers: request.headers,
+          userAgent: request.headers.get("user-agent") ?? undefined,
+          clientAddress: undefined,
+          statusOf: (exit) => statusOfResponse(exit) ?? 500
+        })
+      )
+    })
+  })
+
+/** What is read of a request of node:http. */
+interface NodeRequest {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly headers: { readonly [name: string]: string | ReadonlyArray<string> | undefined }
+  readonly socket: { readonly remoteAddress?: string | undefined; readonly encrypted?: boolean | undefined }
+}
+
+/** What is read of a response of node:http. */
+interface NodeResponse {
+  readonly statusCode: number
+  readonly writableFinished: boolean
+  readonly once: (event: "close", listener: () => void) => unknown
+}
+
+/**
+ * Traces a listener of `node:http`, as `handler` does one of Web requests. The span ends when the response has been sent; where
+ * the caller went away before, as interrupted. The listener may give an Effect, which is run.
+ *
+ * **Details**: what the listener throws is thrown on, as without tracing.
+ *
+ * @since 0.1.0
+ */
+export const nodeListener = <Incoming extends NodeRequest, Outgoing extends NodeResponse, R = never>(
+  // `unknown` would take it all, and not infer what an Effect requires.
+  listener: (incoming: Incoming, outgoing: Outgoing) => Effect.Effect<unknown, never, R> | void | Promise<void>
+): Effect.Effect<(incoming: Incoming, outgoing: Outgoing) => void, never, Exclude<R, Tracer.ParentSpan>> =>
+  Effect.withFiber((fiber) => {
+    const around = fiber.cache.span
+    const run = Effect.runForkWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
+    const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
+    return Effect.succeed((incoming, outgoing) => {
+      let thrown: { readonly error: unknown } | undefined
+      // Listened to at once: it may be closed before the listener is through.
+      const closed = new Promise<void>((resolve) => outgoing.once("close", resolve))
+      const work = Effect.gen(function* () {
+        const span = yield* Effect.orDie(Effect.currentSpan)
+        const call = { opened: () => span, around }
+        const given = Result.try(() => running.run(call, () => listener(incoming, outgoing)))
+        if (Result.isFailure(given)) return yield* Effect.die((thrown = { error: given.failure }).error)
+        if (Effect.isEffect(given.success)) yield* given.success
+        yield* Effect.promise(() => closed)
+        return outgoing.writableFinished ? outgoing.statusCode : yield* Effect.interrupt
+      })
+      const { headers, method = "GET", socket } = incoming
+      const base = `http${socket.encrypted ? "s" : ""}://${String(headers["host"])}`
+      run(
+        HttpSpan.received(work, {
+          name: method,
+          method,
+          url: Result.getOrUndefined(Result.try(() => new URL(incoming.url ?? "", base))),
+          redactedNames,
+          headers,
+          userAgent: [headers["user-agent"]].flat()[0],
+          clientAddress: socket.remoteAddress,
+          statusOf: (exit) => (Exit.isSuccess(exit) ? exit.value : undefined)
+        })
+      )
+      if (thrown !== undefined) throw thrown.error
+    })
+  })
