@@ -77,6 +77,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd"]],
   [1, "recording", ["RedactionRules", "RedactionMemory", "NamePattern"]],
+  [0, "values", ["JsonText"]],
   [
     1,
     "values",

@@ -21,6 +21,7 @@ import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
 import { OwnShare } from "./OwnShare.ts"
 import * as SpanEnd from "./SpanEnd.ts"
+import { reach } from "./SpanRecord.ts"
 
 export type { Capture, FieldOf } from "./HandoffContent.ts"
 
@@ -306,7 +307,8 @@ const retried = <A, E, R>(
 }
 
 const errorFacts = (error: unknown): Record<string, unknown> => {
-  const { message, type } = SpanEnd.describe(error)
+  // The Recorder cuts it, once secrets are out.
+  const { message, type } = SpanEnd.describe(error, SpanEnd.defaultTextLength + reach)
   return { [Key.errorType]: type, [Key.errorMessage]: message }
 }
 

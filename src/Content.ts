@@ -35,7 +35,7 @@ export const WantedContent: Context.Reference<Wanted> = Context.Reference<Wanted
 })
 
 /**
- * A text that was passed on. To whoever is no Recorder it shows nothing.
+ * A text that was passed on. Whoever writes values down without knowing of it shows nothing of it.
  *
  * @since 0.1.0
  */

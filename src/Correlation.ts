@@ -166,11 +166,14 @@ export const spanEvents: Logger.Logger<unknown, void> = Logger.make(({ cause, fi
 /** The text of a log. Errors say what a span would say of them, and what cannot be read becomes `!UNENCODABLE`. */
 const textOf = (message: unknown): string =>
   (Array.isArray(message) ? message : [message])
-    .map((part) => (part instanceof Error ? errorText(part) : String(SpanRecord.toAttributeValue(part))))
+    .map((part) => (part instanceof Error ? errorText(part) : SpanRecord.textOf(part, seenLength)))
     .join(" ")
 
+/** As much as the Recorder looks at; it cuts, once secrets are out. */
+const seenLength = SpanEnd.defaultTextLength + SpanRecord.reach
+
 const errorText = (error: unknown): string => {
-  const { message, type } = SpanEnd.describe(error)
+  const { message, type } = SpanEnd.describe(error, seenLength)
   return type === SpanEnd.otherError || message.includes(type) ? message : `${type}: ${message}`
 }
 

@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import { Content, type Wanted } from "./Content.ts"
 import { Key } from "./Conventions.ts"
+import * as JsonText from "./JsonText.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 
 /**
@@ -83,13 +84,9 @@ const contentOf = (
   length: number
 ): Content | undefined => {
   if (fields === undefined || value === undefined) return undefined
-  if (typeof value === "string" && fields === true) return new Content(role, value.slice(0, length))
-  const json = SpanRecord.toJson(() => (fields === true ? value : pick(value, fields)), length)
-  return new Content(role, json)
+  if (fields !== true) return contentOfText(role, JsonText.write(value, length, fields))
+  return contentOfText(role, typeof value === "string" ? SpanRecord.cut(value, length) : JsonText.write(value, length))
 }
 
-const pick = (value: unknown, fields: ReadonlyArray<string>): unknown => {
-  if (Array.isArray(value)) return value.map((item) => pick(item, fields))
-  if (typeof value !== "object" || value === null) return undefined
-  return Object.fromEntries(fields.flatMap((field) => (field in value ? [[field, Reflect.get(value, field)]] : [])))
-}
+const contentOfText = (role: Content["role"], text: string | undefined): Content | undefined =>
+  text === undefined ? undefined : new Content(role, text)

@@ -69,7 +69,8 @@ export const withSpan = <A, E, R>(options: {
       const span = opened ?? nowhere
       const now = () => OpenSpan.now(fiber)
       options.describe(span, outer?.name ?? root, now)
-      const tellContent = opened && options.content(opened, fiber.getRef(WantedContent), options.input)
+      const tellContent =
+        opened?.sampled === true ? options.content(opened, fiber.getRef(WantedContent), options.input) : undefined
       finish = (exit) => {
         if (opened !== undefined) history.upstream = advance(history.upstream, atStart, [opened])
         tellContent?.(exit, now())

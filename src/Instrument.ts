@@ -48,7 +48,7 @@ export const addEvent = (name: string, attributes?: Record<string, unknown>): Ef
 
 /**
  * Warns of work that takes longer than it should: a warning in the log, and an event `performance.slow` on the span that the
- * work is in, with both times. However it ends, and it is not held up.
+ * work is in, with both times. However it ends, and it is not held up. Throws at once where the threshold is no duration.
  *
  * @example
  * ```ts
@@ -64,14 +64,13 @@ export const addEvent = (name: string, attributes?: Record<string, unknown>): Ef
  *
  * @since 0.1.0
  */
-export const warnIfSlower =
-  (name: string, threshold: Duration.Input) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const warnIfSlower = (name: string, threshold: Duration.Input) => {
+  const limit = Duration.fromInputUnsafe(threshold)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(Clock.currentTimeMillis, (start) =>
       Effect.onExit(effect, () =>
         Effect.gen(function* () {
           const took = (yield* Clock.currentTimeMillis) - start
-          const limit = Duration.fromInputUnsafe(threshold)
           if (took <= Duration.toMillis(limit)) return
           yield* addEvent(EventName.slow, {
             [Key.thresholdMillis]: Duration.toMillis(limit),
@@ -82,6 +81,7 @@ export const warnIfSlower =
         })
       )
     )
+}
 
 /**
  * Names the component that the spans of an effect belong to: their instrumentation scope, such as `agency/vision`.
@@ -91,19 +91,13 @@ export const warnIfSlower =
 export const withScope =
   (name: string, version = "") =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(Effect.tracer, (base) =>
-      Effect.withTracer(
-        effect,
-        Tracer.make({
-          context: base.context,
-          span: (options) =>
-            base.span({
-              ...options,
-              annotations: Context.add(options.annotations, SpanRecord.Scope, { name, version })
-            })
-        })
-      )
-    )
+    Effect.flatMap(Effect.tracer, (base) => {
+      const scope = { name: SpanRecord.textOf(name), version: SpanRecord.textOf(version) }
+      const span: Tracer.Tracer["span"] = (options) =>
+        base.span({ ...options, annotations: Context.add(options.annotations, SpanRecord.Scope, scope) })
+      // A Recorder is more than a tracer, and stays what it is.
+      return Effect.withTracer(effect, Object.create(base, { span: { value: span } }))
+    })
 
 /**
  * A span that the caller ends by hand.

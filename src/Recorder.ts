@@ -202,14 +202,15 @@ export const makeNoop = (options: { readonly ids?: SpanIds.Ids | undefined } = {
   return Tracer.make({ span: (span) => new UnsampledSpan(ids, span) })
 }
 
-const withoutSecrets = (resource: SpanRecord.Resource, redactor: Redactor | undefined): SpanRecord.Resource =>
-  redactor === undefined
-    ? resource
-    : {
-        attributes: Object.fromEntries(
-          Object.entries(resource.attributes).map(([key, value]) => [key, redactor.value("", key, value)])
-        )
-      }
+/** What the program says of itself, without secrets; plain JavaScript may give anything. */
+const withoutSecrets = (resource: SpanRecord.Resource, redactor: Redactor | undefined): SpanRecord.Resource => ({
+  attributes: Object.fromEntries(
+    SpanRecord.entries(resource.attributes).flatMap(([key, given]) => {
+      const value = SpanRecord.toAttributeValue(given)
+      return value === undefined ? [] : [[key, redactor?.value("", key, value) ?? value]]
+    })
+  )
+})
 
 const noAnnotations = Context.empty()
 

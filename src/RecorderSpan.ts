@@ -17,6 +17,7 @@ import { type EncodedSpan, type SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import type { IdWords } from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
+import { reach } from "./SpanRecord.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 import type { StackBudget } from "./StackBudget.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -108,7 +109,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   /** Begins its own trace, or goes on with its parent's, unless it is told which one it belongs to. */
   constructor(recording: Recording, options: SpanOptions, trace?: Trace) {
     const parent = parentOf(options.parent)
-    const name = textOf(options.name)
+    const name = SpanRecord.textOf(options.name)
     this.recording = recording
     this.annotations = options.annotations
     this.kind = options.kind
@@ -125,7 +126,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.parentId1 = parent.id1
     }
     // The name of a span can come from anywhere.
-    this.name = this.clean(name)
+    this.name = this.nameOf(name)
     const { id0, id1 } = recording.ids.span(name, this.trace, parent)
     this.id0 = id0
     this.id1 = id1
@@ -221,9 +222,9 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.droppedEvents++
     } else {
       own.push({
-        name: this.clean(textOf(name)),
+        name: this.nameOf(name),
         timeUnixNano: typeof startTime === "bigint" ? startTime : this.startTimeUnixNano,
-        ...this.copy(attributes, eventAttributes)
+        ...this.copy(attributes, eventAttributes, neverCutOff.has(name) ? this.errorLength : undefined)
       })
     }
   }
@@ -249,8 +250,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.close(endTime, ok, nothing)
       return
     }
-    // What an error says has a limit, also where nobody set one for attributes.
-    const length = Math.min(this.recording.limits.attributeValueLength, SpanEnd.defaultTextLength)
+    const length = this.errorLength
     const end = SpanEnd.fromExit(exit, {
       textLength: length + reach,
       stacks: this.recording.stacks.mayTake(endTime)
@@ -262,7 +262,9 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     }
     const { status } = end
     const told =
-      status.code === "error" ? { code: status.code, message: this.short(this.clean(status.message), length) } : status
+      status.code === "error"
+        ? { code: status.code, message: this.short(this.clean(status.message), length, status.message) }
+        : status
     this.close(endTime, told, this.takeAll(end.attributes, length))
   }
 
@@ -300,27 +302,28 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     const { redactor } = this.recording
     // What most values are needs no look at what else they could be.
     if (typeof value === "number" && redactor === undefined) return value
-    if (typeof value === "object" && value instanceof Content) return this.short(this.messages(value), length)
-    const whole =
+    if (typeof value === "object" && value instanceof Content) return this.messages(value, length)
+    const seen =
       typeof value === "string"
         ? value.length > length + reach
           ? value.slice(0, length + reach)
           : value
         : SpanRecord.toAttributeValue(value, length + reach)
-    if (whole === undefined) return undefined
-    const clean = redactor === undefined ? whole : redactor.value(this.trace.id, key, whole)
+    if (seen === undefined) return undefined
+    const clean = redactor === undefined ? seen : redactor.value(this.trace.id, key, seen)
     if (length === Infinity) return clean
-    return typeof clean === "object"
-      ? clean.map((item) => (typeof item === "string" ? this.short(item, length) : item))
-      : typeof clean === "string"
-        ? this.short(clean, length)
-        : clean
+    if (typeof clean === "string") return this.short(clean, length, typeof seen === "string" ? seen : clean)
+    if (typeof clean !== "object") return clean
+    const items: ReadonlyArray<unknown> = typeof seen === "object" ? seen : []
+    return clean.map((item, i) =>
+      typeof item === "string" ? this.short(item, length, typeof items[i] === "string" ? items[i] : item) : item
+    )
   }
 
-  /** Bounded before it is written as JSON, which stays whole. */
-  private messages({ role, text }: Content): string {
-    const { contentLength } = this.recording.limits
-    return toMessages(role, this.short(this.clean(text), contentLength))
+  /** Bounded before it is written as JSON, which stays whole unless attributes have a limit. */
+  private messages({ role, text }: Content, length: number): string {
+    const json = toMessages(role, this.short(this.clean(text), this.recording.limits.contentLength, text))
+    return this.short(json, length, "")
   }
 
   private takeAll(attributes: SpanRecord.Attributes, length: number): FlatAttributes {
@@ -331,17 +334,29 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     return this.recording.redactor?.text(this.trace.id, text) ?? text
   }
 
-  /** Cuts a text where it is longer than it may be, never inside of a character, and counts that. */
-  private short(text: string, length: number): string {
-    if (text.length <= length) return text
+  /** The name of a span or an event: logs are events by what they say, so it has a limit of its own. */
+  private nameOf(name: unknown): string {
+    const whole = SpanRecord.textOf(name, maxNameLength)
+    const seen = whole.length > maxNameLength + reach ? whole.slice(0, maxNameLength + reach) : whole
+    return this.short(this.clean(seen), maxNameLength, seen)
+  }
+
+  /**
+   * Cuts a text where it is longer than it may be, never inside of a character, and counts that. Where there was more than what
+   * was seen of it, its end may be half a secret, and is left out.
+   */
+  private short(text: string, length: number, seen: string): string {
+    const hasMore = seen.length >= length + reach - 1
+    if (!hasMore && text.length <= length) return text
     this.truncated++
-    return SpanRecord.cut(text, length)
+    return SpanRecord.cut(text, hasMore ? Math.max(0, Math.min(length, text.length - reach)) : length)
   }
 
   /** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
   private copy(
     from: Readonly<Record<string, unknown>> | undefined,
-    limit: number
+    limit: number,
+    length?: number
   ): { readonly flatAttributes: FlatAttributes; readonly droppedAttributes: number } {
     if (from === undefined) return { flatAttributes: nothing, droppedAttributes: 0 }
     const flatAttributes: Array<string | SpanRecord.AttributeValue> = []
@@ -351,10 +366,15 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
         droppedAttributes++
         continue
       }
-      const copied = this.take(key, value)
+      const copied = this.take(key, value, length)
       if (copied !== undefined) flatAttributes.push(key, copied)
     }
     return { flatAttributes, droppedAttributes }
+  }
+
+  /** What an error says has a limit, also where nobody set one for attributes. */
+  private get errorLength(): number {
+    return Math.min(this.recording.limits.attributeValueLength, SpanEnd.defaultTextLength)
   }
 
   private enter(): void {
@@ -403,19 +423,11 @@ const ok: SpanRecord.SpanStatus = { code: "ok" }
 const unset: SpanRecord.SpanStatus = { code: "unset" }
 const nothing: FlatAttributes = []
 const pending: FlatAttributes = [Key.pending, true]
-/** Plain JavaScript may name a span anything. */
-const textOf = (name: unknown): string => (typeof name === "string" ? name : String(name))
+const maxNameLength = 8192
 
 const noEvents: ReadonlyArray<EncodableEvent> = []
 const noLinks: ReadonlyArray<EncodableLink> = []
 const noAnnotations = Context.empty()
-
-/**
- * How far beyond what is kept a text is looked at, in characters: a secret at the cut must be seen whole.
- *
- * @since 0.1.0
- */
-export const reach = 4096
 
 /** What tells how a handoff or a pipeline went is never cut off by what the program wrote besides. */
 const neverCutOff = new Set<string>([EventName.handoffAttempt, EventName.pipelineCompleted])

@@ -38,10 +38,12 @@ interface Key {
   readonly text: string
   /** The `key` field of a `KeyValue`, tag and length included. */
   readonly bytes: Uint8Array
-  /** The last short value, and the whole attribute when it came twice in a row: many are always the same. */
+  /** A short value that came twice in a row, as many always do, and the whole attribute. */
   value: string | number | undefined
-  tag: number
   whole: Uint8Array | undefined
+  tag: number
+  /** What tells the last short value from most others: the value itself may be a piece of a text that is to go. */
+  print: number
   /** In which list of attributes the key was seen last, and where: a key that comes again replaces its value. */
   list: number
   position: number
@@ -221,7 +223,7 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
     const known = this.keys.get(key)
     if (known !== undefined) return known
     const bytes = field(0x0a, utf8.encode(key))
-    const made: Key = { text: key, bytes, value: undefined, tag: 0, whole: undefined, list: 0, position: 0 }
+    const made: Key = { text: key, bytes, value: undefined, whole: undefined, tag: 0, print: 0, list: 0, position: 0 }
     this.keys.set(key, made)
     this.keysSize += keyOverhead + made.bytes.length
     return made
@@ -236,15 +238,17 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
   private attribute(tag: number, key: Key, value: SpanRecord.AttributeValue): void {
     const start = this.at
     if (typeof value === "string" ? value.length < shortValue : isSmall(value)) {
-      const isSame = key.value === value && key.tag === tag
-      if (isSame && key.whole !== undefined) {
+      if (key.tag === tag && key.value === value && key.whole !== undefined) {
         this.reserve(key.whole.length)
         return this.copy(key.whole)
       }
       this.oneAttribute(tag, key.bytes, value)
-      key.whole = isSame && this.at - start < 128 ? this.bytes.slice(start, this.at) : undefined
-      key.value = value as string | number
+      const print = printOf(value as string | number)
+      const isAgain = key.print === print && key.tag === tag && this.at - start < 128
+      key.value = isAgain ? copyOf(value as string | number) : undefined
+      key.whole = isAgain ? this.bytes.slice(start, this.at) : undefined
       key.tag = tag
+      key.print = print
     } else {
       this.oneAttribute(tag, key.bytes, value)
     }
@@ -366,3 +370,15 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
     this.at += 4
   }
 }
+
+/** Not the value itself, and yet seldom that of another one: length, ends and middle of a text. */
+const printOf = (value: string | number): number => {
+  if (typeof value === "number") return value
+  const { length } = value
+  const ends = value.charCodeAt(0) * 31 + value.charCodeAt(length - 1)
+  return ((ends * 31 + value.charCodeAt(length >> 1)) * 61 + length) | 0
+}
+
+/** A text by itself: in V8 a piece of a long one would keep all of that alive. A key of an object is always whole. */
+const copyOf = (value: string | number): string | number =>
+  typeof value === "number" ? value : Object.keys({ [value]: true })[0]!

@@ -5,10 +5,10 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Formatter from "effect/Formatter"
-import * as Redactable from "effect/Redactable"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as JsonText from "./JsonText.ts"
+import { unencodable } from "./JsonText.ts"
 
 /**
  * What a span's work is to others, in OpenTelemetry's words.
@@ -211,56 +211,6 @@ export const toAttributeValue = (value: unknown, valueLength = Infinity): Attrib
   }
 }
 
-/**
- * Writes a value as JSON; of a large one the beginning, at least `length` characters of it, and little more.
- *
- * **Details**: `Redacted` values read `<redacted>`, binary data `<12 bytes>`. What throws while it is looked at reads
- * `!UNENCODABLE`. Never fails.
- *
- * @since 0.1.0
- */
-export const toJson = (value: () => unknown, length: number): string =>
-  Result.getOrElse(
-    Result.try(() => Formatter.formatJson(excerpt(value(), { left: length }, []))),
-    () => unencodable
-  )
-
-/**
- * Copies as much of a value as so many characters of JSON can tell, so that a huge one takes no longer than a large one. What
- * is taken off the budget is never more than what is written.
- */
-const excerpt = (value: unknown, budget: { left: number }, around: ReadonlyArray<object>): unknown => {
-  if (typeof value === "string") {
-    budget.left -= value.length
-    return budget.left < 0 ? value.slice(0, budget.left) : value
-  }
-  if (typeof value !== "object" || value === null || Redactable.isRedactable(value)) return value
-  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return `<${value.byteLength} bytes>`
-  // How these are written is Formatter's.
-  if (value instanceof Error || typeof Reflect.get(value, "toJSON") === "function") return value
-  if (around.includes(value)) return undefined
-  const inside = [...around, value]
-  if (Array.isArray(value)) {
-    const items: Array<unknown> = []
-    for (let i = 0; i < value.length && budget.left > 0; i++) {
-      budget.left--
-      items.push(excerpt(value[i], budget, inside))
-    }
-    return items
-  }
-  // Without a prototype, so that a field may have any name.
-  const copy: Record<string, unknown> = Object.create(null)
-  for (const key of Object.keys(value)) {
-    if (budget.left <= 0) break
-    const item = excerpt(Reflect.get(value, key), budget, inside)
-    if (item === undefined) continue
-    budget.left -= key.length
-    copy[key] = item
-  }
-  return copy
-}
-
-const unencodable = "!UNENCODABLE"
 const listKinds = new Set(["string", "number", "bigint", "boolean"])
 
 const objectValue = (value: object | null, valueLength: number): AttributeValue => {
@@ -273,11 +223,16 @@ const objectValue = (value: object | null, valueLength: number): AttributeValue 
       return items.map((item) => (typeof item === "string" ? cut(item, valueLength) : (item as number)))
     }
   }
-  return cut(
-    toJson(() => value, valueLength),
-    valueLength
-  )
+  return cut(JsonText.write(value, valueLength) ?? unencodable, valueLength)
 }
+
+/**
+ * Gives the text of whatever plain JavaScript passes where a text is asked for. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const textOf = (value: unknown, length = Infinity): string =>
+  typeof value === "string" ? value : String(toAttributeValue(value, length))
 
 /**
  * Reads the attributes that a program passed, each by itself: a getter that throws gives `!UNENCODABLE`, and an object
@@ -298,15 +253,24 @@ export const entries = (attributes: Readonly<Record<string, unknown>>): Readonly
   ])
 
 /**
- * Cuts a text to so many characters without leaving half of one behind.
+ * Cuts a text to so many characters (UTF-16 code units) without leaving half of a code point behind.
  *
  * @since 0.1.0
  */
 export const cut = (text: string, length: number): string => {
   if (text.length <= length) return text
   const last = text.charCodeAt(length - 1)
-  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length)
+  const piece = text.slice(0, last >= 0xd800 && last <= 0xdbff ? length - 1 : length)
+  // A copy: in V8 a piece of a text keeps the whole of it alive.
+  return JSON.parse(JSON.stringify(piece))
 }
+
+/**
+ * How far beyond what is kept a text is looked at, in characters: a secret at the cut must be seen whole.
+ *
+ * @since 0.1.0
+ */
+export const reach = 4096
 
 /**
  * Makes a SpanRecord from the fields that matter, for tests of exporters and analyses and for readers of other formats.

@@ -161,7 +161,7 @@ describe("what of inputs and outputs is recorded", () => {
       const circle: { self?: unknown } = {}
       circle.self = circle
       const broken = {
-        get secret(): string {
+        get note(): string {
           throw new Error("no")
         }
       }
@@ -177,11 +177,41 @@ describe("what of inputs and outputs is recorded", () => {
         "null",
         undefined,
         "{}",
-        "!UNENCODABLE",
-        "{}"
+        '{"note":"!UNENCODABLE"}',
+        "[[1,2]]"
       ])
       assert.deepStrictEqual(contents(yield* recorded(list([question, { text: "how", user: "Bob" }]))), [
         { span: ['[{"text":"why"},{"text":"how"}]', undefined], events: [] }
+      ])
+    })
+  )
+
+  it.effect("is not even read where the trace is not recorded", () =>
+    Effect.gen(function* () {
+      let reads = 0
+      const input = {
+        get text() {
+          return `${++reads}`
+        },
+        user: "Ada"
+      }
+      const { text } = yield* careful(input).pipe(
+        Effect.provide(Tracing.layer({ exporters: [], captureContent: "SPAN_AND_EVENT", sampler: "always_off" }))
+      )
+      // Once by the Schema that checks it, once by the agent.
+      assert.deepStrictEqual([text, reads], ["2!", 2])
+    })
+  )
+
+  it.effect("shows what was passed, whatever becomes of it afterwards", () =>
+    Effect.gen(function* () {
+      const input = { text: "why", user: "Ada" }
+      const changing = Agent.make("changing", {
+        capture: { input: ["text"] },
+        run: (question: typeof input) => Effect.sync(() => void (question.text = "changed"))
+      })
+      assert.deepStrictEqual(contents(yield* recorded(changing(input), { captureContent: "SPAN_AND_EVENT" })), [
+        { span: ['{"text":"why"}', undefined], events: [['{"text":"why"}', undefined]] }
       ])
     })
   )

@@ -2,9 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
+import * as Memory from "../src/exporter/Memory.ts"
 import * as Instrument from "../src/Instrument.ts"
+import * as Propagator from "../src/Propagator.ts"
 import * as Testing from "../src/Testing.ts"
 import * as TraceContext from "../src/TraceContext.ts"
+import * as Tracing from "../src/Tracing.ts"
 
 const { Tree, expectTrace } = Testing
 const { handoff, span } = Tree
@@ -24,6 +27,50 @@ const instrumented = <A>(f: (instrument: Instrument.Instrument) => A | Promise<A
 
 /** Lets time pass, so that spans which start one after the other outside of fibers can be told apart by it. */
 const tick = () => new Promise((resolve) => setTimeout(resolve, 1))
+
+describe("Instrument.withScope", () => {
+  it.effect("names the component, whatever plain JavaScript passes, and leaves the tracer what it was", () =>
+    Effect.gen(function* () {
+      const scoped = (name: unknown, version?: unknown) =>
+        Effect.withSpan(Effect.void, "work").pipe(Instrument.withScope(name as string, version as string))
+      const memory = Memory.make()
+      yield* Effect.all([
+        scoped("agency", "1.0"),
+        scoped("agency", 3),
+        scoped({ a: 1 }),
+        scoped(Object.create(null))
+      ]).pipe(Effect.provide(Tracing.layer({ exporters: [memory.exporter] })))
+      assert.deepStrictEqual(
+        (yield* memory.spans.all).map(({ scope }) => scope),
+        [
+          { name: "agency", version: "1.0" },
+          { name: "agency", version: "3" },
+          { name: '{"a":1}', version: "" },
+          { name: "{}", version: "" }
+        ]
+      )
+      // A sampler may still take what a caller elsewhere did not.
+      const decided = Memory.make()
+      const unsampled = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00" }
+      const hello = Agent.make("hello", { run: () => Effect.void })
+      yield* hello().pipe(
+        Instrument.withScope("agency"),
+        Propagator.withRemoteParent(unsampled),
+        Effect.provide(Tracing.layer({ exporters: [decided.exporter], sampler: "always_on" }))
+      )
+      assert.deepStrictEqual(
+        (yield* decided.spans.all).map(({ name, scope }) => [name, scope.name]),
+        [["agent_handoff.hello", "agency"]]
+      )
+    })
+  )
+})
+
+describe("Instrument.warnIfSlower", () => {
+  it("throws at once for what is no duration", () => {
+    assert.throws(() => Instrument.warnIfSlower("search", "1 parsec" as "1 second"))
+  })
+})
 
 describe("Instrument.traceSpan", () => {
   it.effect("wraps a sync function: plain value, this, name, arity, arguments", () =>

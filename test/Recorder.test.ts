@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Option, Redacted, Tracer } from "effect"
+import { Context, Effect, Exit, Fiber, Option, Redacted, Result, Tracer } from "effect"
 import { TestClock } from "effect/testing"
+import * as OtlpProtobuf from "../src/OtlpProtobuf.ts"
 import * as Pipeline from "../src/Pipeline.ts"
 import * as Recorder from "../src/Recorder.ts"
+import { SpanBuffer } from "../src/SpanBuffer.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 import { outline, recorded, spanNamed } from "./recorded.ts"
 
@@ -447,12 +449,36 @@ describe("Recorder", () => {
         })
       )
       assert.deepStrictEqual(spans[0]?.attributes, {
-        hostile: "!UNENCODABLE",
+        hostile: '{"boom":"!UNENCODABLE"}',
         symbol: "!UNENCODABLE",
         f: "!UNENCODABLE",
         nothing: "null",
         option: '{"_id":"Option","_tag":"Some","value":1}'
       })
+    })
+  )
+
+  it.effect("survives names and resources that are no texts, and bounds names", () =>
+    Effect.gen(function* () {
+      const nameless = Object.create(null)
+      const { spans } = yield* recorded(
+        Effect.withSpan(
+          Effect.flatMap(Effect.orDie(Effect.currentSpan), (span) => Effect.sync(() => span.event(nameless, 1n))),
+          nameless
+        )
+      )
+      assert.deepStrictEqual([spans[0]?.name, spans[0]?.events[0]?.name], ["{}", "{}"])
+
+      const long = yield* recorded(Effect.withSpan(Effect.void, "n".repeat(1_000_000)))
+      assert.deepStrictEqual(long.spans[0]?.name, "n".repeat(8192))
+      assert.deepStrictEqual(long.spans[0]?.attributes, { "handspan.truncated": 1 })
+
+      const attributes = { a: { b: 1 }, gone: undefined, list: [1, 2] } as never
+      const buffer = new SpanBuffer()
+      const tracer = Recorder.make({ resource: { attributes }, onEnd: (span) => buffer.append(span) })
+      yield* Effect.withTracer(Effect.withSpan(Effect.void, "span"), tracer)
+      const [span] = Result.getOrThrow(OtlpProtobuf.decode(buffer.take().bytes))
+      assert.deepStrictEqual(span?.resource.attributes, { a: '{"b":1}', list: [1, 2] })
     })
   )
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Formatter, Redacted } from "effect"
+import { Redacted } from "effect"
 import * as fc from "fast-check"
 import * as SpanRecord from "../src/SpanRecord.ts"
 
@@ -66,50 +66,6 @@ describe("SpanRecord.toAttributeValue", () => {
     const revoked = Proxy.revocable({}, {})
     revoked.revoke()
     assert.strictEqual(SpanRecord.toAttributeValue(revoked.proxy), "!UNENCODABLE")
-  })
-})
-
-describe("SpanRecord.toJson", () => {
-  it("writes what Effect's own JSON says, of a large value the beginning", () => {
-    const value = fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true })
-    fc.assert(
-      fc.property(value, fc.nat(100), (value, length) => {
-        const whole = Formatter.formatJson(value)
-        assert.strictEqual(
-          SpanRecord.toJson(() => value, Infinity),
-          whole
-        )
-        assert.strictEqual(SpanRecord.toJson(() => value, length).slice(0, length), whole.slice(0, length))
-      })
-    )
-  })
-
-  it("looks at no more of a huge value than it needs", () => {
-    let looks = 0
-    const item = {
-      get size() {
-        return ++looks
-      }
-    }
-    const text = SpanRecord.toJson(() => ({ items: Array.from({ length: 100_000 }, () => item) }), 100)
-    assert.isTrue(text.startsWith('{"items":[{"size":1},{"size":2},'))
-    assert.isBelow(looks, 60)
-  })
-
-  it("says how much binary data there is, and never what is Redacted", () => {
-    const value = {
-      bytes: new Uint8Array(3),
-      buffer: new ArrayBuffer(4),
-      key: Redacted.make("k")
-    }
-    assert.strictEqual(
-      SpanRecord.toJson(() => value, 200),
-      '{"bytes":"<3 bytes>","buffer":"<4 bytes>","key":"<redacted>"}'
-    )
-    assert.strictEqual(
-      SpanRecord.toJson(() => JSON.parse('{"__proto__":{"a":1}}'), 200),
-      '{"__proto__":{"a":1}}'
-    )
   })
 })
 

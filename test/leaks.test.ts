@@ -129,7 +129,46 @@ const secret = fc.oneof(
   fc.constantFrom("4111111111111111", "5555555555554444", "378282246310005")
 )
 
+/** A card that stands across the place where texts of this length are cut, or where no more of them is looked at. */
+const across = (length: number): ReadonlyArray<string> =>
+  [length - 8, length + 4096 - 15].map(
+    (before) => `${"x ".repeat(before / 2)}4111111111111111 and more ${"y ".repeat(5000)}`
+  )
+
+/** Shrinks by far, so that what stood behind the cut would come before it. */
+const keys = Array.from(
+  { length: 3 },
+  () => `-----BEGIN PRIVATE KEY-----\n${chance.repeat(40)}\n-----END PRIVATE KEY-----`
+).join("\n")
+
 describe("what leaves the program", () => {
+  it.live("holds no half of a secret, wherever a text is cut", () =>
+    Effect.gen(function* () {
+      const failing = (message: string) =>
+        Agent.make("failing", {
+          retry: Agent.retryTransient({ maxAttempts: 2, minWait: 0, maxWait: 0 }),
+          run: () => Effect.fail(new Error(message))
+        })()
+      const cut: ReadonlyArray<readonly [length: number, (text: string) => Effect.Effect<unknown, unknown>]> = [
+        [8192, failing],
+        [8192, (text) => Effect.withSpan(Effect.logError(new Error(text)), "work")],
+        [8192, (text) => Effect.withSpan(Effect.logError(text, Cause.fail(new Error(text))), "work")],
+        [8192, (text) => Effect.withSpan(Effect.void, text)],
+        [16_384, (text) => Agent.make("echo", { run: (_: string) => Effect.void })(text)]
+      ]
+      for (const [length, place] of cut) {
+        for (const text of across(length).flatMap((text) => [text, `${keys}${text}`])) {
+          const { json, memory } = yield* published(place(text), "", true)
+          for (const told of [json, memory]) {
+            assert.include(told, "x x x")
+            assert.notInclude(told, "41111111")
+            assert.include(told, '"handspan.truncated"')
+          }
+        }
+      }
+    })
+  )
+
   it.live("holds no secret, wherever it was planted", () =>
     Effect.gen(function* () {
       for (const planted of fc.sample(secret, 20)) {
