@@ -83,6 +83,13 @@ export const Key = {
   messagingDestination: "messaging.destination.name",
   /** `send` or `process`. */
   messagingOperation: "messaging.operation.name",
+  topic: "topic",
+  eventId: "event.id",
+  eventType: "event.type",
+  threadId: "thread_id",
+  correlationId: "correlation_id",
+  /** The agent that handles an event. */
+  agentId: "agent.id",
   /** How long a message was under way before its work began, in milliseconds. */
   messageWaitMillis: "handspan.message.wait_ms",
   errorType: "error.type",

@@ -315,6 +315,8 @@ export interface ReceiveOptions {
   readonly name: string
   readonly kind: "server" | "consumer"
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
+  /** Spans that it has to do with besides, such as that of a first attempt. */
+  readonly links?: ReadonlyArray<Tracer.SpanLink> | undefined
 }
 
 /**
@@ -349,7 +351,7 @@ export const receive = (carrier: Carrier, options: ReceiveOptions) => {
  * @since 0.1.0
  */
 export const receiveFrom =
-  (sent: Partial<Propagated>, { attributes, kind, name }: ReceiveOptions) =>
+  (sent: Partial<Propagated>, { attributes, kind, links = [], name }: ReceiveOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
     Effect.flatMap(CurrentTrust, (trust) => {
       const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
@@ -359,7 +361,7 @@ export const receiveFrom =
         captureStackTrace: false,
         ...(attributes && { attributes: { ...attributes } }),
         ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
-        ...(caller !== undefined && !follows && { links: [{ span: caller, attributes: {} }] })
+        links: caller !== undefined && !follows ? [{ span: caller, attributes: {} }, ...links] : links
       })
       const taken = (follows ? sent.baggage : undefined) ?? new Map()
       return Effect.provideService(span, TraceContext.CurrentBaggage, taken)

@@ -1,0 +1,346 @@
+/**
+ * Events between agents: what one publishes on a topic, others are handed, with the trace on the event itself. The bus is a
+ * service; `layerMemory` is one within the process, `Bridge` leads to one elsewhere. No user of it writes or reads trace context.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
+import { Key } from "./Conventions.ts"
+import * as Envelope from "./Envelope.ts"
+import * as Hex from "./Hex.ts"
+import * as Propagator from "./Propagator.ts"
+import * as SpanEnd from "./SpanEnd.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * An event on its way. Its trace is in the fields of `Envelope`.
+ *
+ * @since 0.1.0
+ */
+export const Event = Schema.Struct({
+  ...Envelope.fields,
+  id: Schema.String,
+  /** What happened, such as `reading`. */
+  type: Schema.String,
+  /** Whatever JSON can hold, where the bus leads out of the process. */
+  payload: Schema.Unknown,
+  /** The agent that published it. */
+  sender: Schema.optionalKey(Schema.String),
+  /** The conversation that it belongs to. */
+  thread_id: Schema.optionalKey(Schema.String),
+  /** The event that it all began with. */
+  correlation_id: Schema.optionalKey(Schema.String)
+})
+
+/**
+ * An event on its way.
+ *
+ * @since 0.1.0
+ */
+export type Event = typeof Event.Type
+
+/**
+ * An event that is to be published. What it leaves out is taken from the event that is being handled, as far as there is one:
+ * the thread, and what it all began with.
+ *
+ * @since 0.1.0
+ */
+export type NewEvent = Pick<Event, "type" | "payload"> & Partial<Pick<Event, "id" | "thread_id" | "correlation_id">>
+
+/**
+ * A bus that could not be reached, or would not have it.
+ *
+ * @since 0.1.0
+ */
+export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBusError", {
+  topic: Schema.String,
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Unknown)
+}) {}
+
+/**
+ * An event that was handed out, and is again unless it is acknowledged.
+ *
+ * @since 0.1.0
+ */
+export interface Received {
+  readonly event: Event
+  /** How often it was handed out, this time included. */
+  readonly attempt: number
+  /** It was dealt with. */
+  readonly ack: Effect.Effect<void, EventBusError>
+  /** It was not, and is to be handed out again. */
+  readonly giveBack: Effect.Effect<void, EventBusError>
+}
+
+/**
+ * What keeps events until somebody takes them.
+ *
+ * @since 0.1.0
+ */
+export interface Broker {
+  readonly publish: (topic: string, event: Event) => Effect.Effect<void, EventBusError>
+  /**
+   * Hands out the events of a topic to a group, one after the other: each event to one member of each group. Waits for the next.
+   */
+  readonly subscribe: (
+    topic: string,
+    group: string
+  ) => Effect.Effect<Effect.Effect<Received, EventBusError>, EventBusError, Scope.Scope>
+}
+
+/**
+ * The bus.
+ *
+ * @since 0.1.0
+ */
+export class EventBus extends Context.Service<EventBus, Broker>()("handspan/EventBus/EventBus") {}
+
+/**
+ * Makes a bus of a broker: publishing is a span `eventbus.publish`, which goes along with the event.
+ *
+ * @since 0.1.0
+ */
+export const fromBroker = (broker: Broker): EventBus["Service"] => ({
+  subscribe: broker.subscribe,
+  publish: (topic, event) =>
+    Effect.withSpan(
+      Effect.flatMap(Envelope.inject(event), (told) => broker.publish(topic, told)),
+      "eventbus.publish",
+      { kind: "producer", captureStackTrace: false, attributes: { [Key.topic]: topic, ...factsOf(event) } }
+    )
+})
+
+/** What stands on the spans over an event. */
+const factsOf = (event: Event): Record<string, unknown> => ({
+  [Key.eventId]: event.id,
+  [Key.eventType]: event.type,
+  ...(event.thread_id !== undefined && { [Key.threadId]: event.thread_id }),
+  ...(event.correlation_id !== undefined && { [Key.correlationId]: event.correlation_id })
+})
+
+/** Whose work runs, and on which event. */
+const Handling: Context.Reference<{ readonly agent: string; readonly event: Event } | undefined> = Context.Reference(
+  "handspan/EventBus/Handling",
+  { defaultValue: (): { readonly agent: string; readonly event: Event } | undefined => undefined }
+)
+
+/**
+ * Publishes an event on a topic, and gives it as it was sent. From inside of an agent it is of that agent's thread.
+ *
+ * **Fails with** `EventBusError` where the bus would not have it.
+ *
+ * @since 0.1.0
+ */
+export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, EventBusError, EventBus> =>
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const handling = yield* Handling
+    const { correlation_id = handling?.event.correlation_id ?? handling?.event.id } = event
+    const { thread_id = handling?.event.thread_id } = event
+    const whole: Event = {
+      id: event.id ?? (yield* newId),
+      type: event.type,
+      payload: event.payload,
+      ...(handling && { sender: handling.agent }),
+      ...(thread_id !== undefined && { thread_id }),
+      ...(correlation_id !== undefined && { correlation_id }),
+      sent_at: yield* Clock.currentTimeMillis
+    }
+    yield* bus.publish(topic, whole)
+    return whole
+  })
+
+/**
+ * Starts an agent that lives on events: it has subscribed when this returns, and then handles the events of its topics, one of
+ * each at a time, for as long as the scope lives. The fiber that it gives ends where the bus is gone.
+ *
+ * **Details**: each event is a span `agent.on_event` that goes on with its sender's trace, as far as `Propagator.CurrentTrust`
+ * allows. An event whose handler fails is handed out again, as an attempt whose span links to the first one's, and after
+ * `maxAttempts` is published on `{topic}.dead`, with the whole event as its payload. Agents of the same id share their events.
+ *
+ * **Fails with** `EventBusError` where it cannot subscribe; never for what a handler does.
+ *
+ * @example
+ * ```ts
+ * import { Deferred, Effect } from "effect"
+ * import { EventBus } from "handspan"
+ * import * as Testing from "handspan/testing"
+ *
+ * const program = Effect.gen(function* () {
+ *   const done = yield* Deferred.make<unknown>()
+ *   yield* EventBus.agent("output", { topics: ["readings"], onEvent: ({ payload }) => Deferred.succeed(done, payload) })
+ *   yield* Effect.withSpan(EventBus.publish("readings", { type: "reading", payload: 21 }), "sensor")
+ *   return yield* Deferred.await(done)
+ * })
+ * const { trace } = await Effect.runPromise(Testing.record(Effect.scoped(Effect.provide(program, EventBus.layerMemory))))
+ * const { span } = Testing.Tree
+ * Testing.expectTrace(trace).toMatchTree(span("sensor", [span("eventbus.publish", [span("agent.on_event")])]))
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const agent = <A, E, R>(
+  id: string,
+  options: {
+    readonly topics: ReadonlyArray<string>
+    readonly onEvent: (event: Event) => Effect.Effect<A, E, R>
+    /** How often an event is handed to a handler that fails on it, at most. Default: 3. */
+    readonly maxAttempts?: number | undefined
+  }
+): Effect.Effect<
+  Fiber.Fiber<never, EventBusError>,
+  EventBusError,
+  EventBus | Scope.Scope | Exclude<R, Tracer.ParentSpan>
+> =>
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const handle = handler(id, options, bus)
+    const runs = yield* Effect.forEach(options.topics, (topic) =>
+      Effect.map(bus.subscribe(topic, id), (take) =>
+        Effect.forever(Effect.flatMap(take, (received) => handle(topic, received)))
+      )
+    )
+    return yield* Effect.forkScoped(Effect.raceAll(runs))
+  })
+
+/** How many events have their first attempt remembered; of those beyond, the oldest is forgotten. */
+const maxRemembered = 1000
+
+/** Deals with one event: it is acknowledged in the end, given back, or put with the dead. */
+const handler = <A, E, R>(
+  id: string,
+  options: {
+    readonly onEvent: (event: Event) => Effect.Effect<A, E, R>
+    readonly maxAttempts?: number | undefined
+  },
+  bus: Broker
+) => {
+  const { maxAttempts = 3, onEvent } = options
+  const firstAttempts = new Map<string, TraceContext.TraceContext>()
+  const remember = (event: Event, context: TraceContext.TraceContext | undefined): void => {
+    if (context === undefined || firstAttempts.has(event.id)) return
+    if (firstAttempts.size >= maxRemembered) firstAttempts.delete(firstAttempts.keys().next().value ?? "")
+    firstAttempts.set(event.id, context)
+  }
+  return (topic: string, { ack, attempt, event, giveBack }: Received) => {
+    let isSettled = false
+    const work = Effect.gen(function* () {
+      const { context } = yield* Propagator.current
+      const exit = yield* Effect.exit(onEvent(event))
+      if (Exit.isFailure(exit) && attempt >= maxAttempts) yield* bury(bus, topic, event, exit.cause)
+      isSettled = Exit.isSuccess(exit) || attempt >= maxAttempts
+      if (isSettled) firstAttempts.delete(event.id)
+      else remember(event, context)
+      return yield* exit
+    })
+    const first = firstAttempts.get(event.id)
+    const span = Propagator.receiveFrom(Envelope.extract(event), {
+      name: "agent.on_event",
+      kind: "consumer",
+      attributes: {
+        [Key.agentId]: id,
+        [Key.agent]: id,
+        [Key.topic]: topic,
+        ...factsOf(event),
+        [Key.attemptNumber]: attempt
+      },
+      links: first === undefined ? [] : [{ span: TraceContext.toExternalSpan(first), attributes: {} }]
+    })
+    let isOver = false
+    const settle = Effect.suspend(() => {
+      if (isOver) return Effect.void
+      isOver = true
+      return isSettled ? ack : giveBack
+    })
+    return work.pipe(
+      Effect.provideService(Handling, { agent: id, event }),
+      span,
+      Effect.exit,
+      Effect.andThen(settle),
+      Effect.onInterrupt(() => Effect.ignore(settle))
+    )
+  }
+}
+
+/** Puts an event that cannot be handled where somebody may look at it. */
+const bury = (bus: Broker, topic: string, event: Event, cause: Cause.Cause<unknown>) =>
+  Effect.flatMap(newId, (id) =>
+    bus.publish(`${topic}.dead`, {
+      id,
+      type: "dead",
+      payload: { event, problem: SpanEnd.describe(Cause.squash(cause)).message },
+      correlation_id: event.correlation_id ?? event.id,
+      ...(event.thread_id !== undefined && { thread_id: event.thread_id })
+    })
+  )
+
+/** 128 random bits, from whichever source of chance the program has. */
+const newId: Effect.Effect<string> = Effect.map(
+  Effect.all(Array.from({ length: 4 }, () => Random.nextIntBetween(0, 2 ** 32))),
+  (words) => words.map((word) => Hex.ofWord(word)).join("")
+)
+
+/** How many events of a topic wait for its first group, at most; of more, the oldest go. */
+const maxBacklog = 10_000
+
+/**
+ * A bus within the process, which forgets with it.
+ *
+ * **Details**: what is published on a topic before anybody has subscribed waits for its first group, 10,000 events at most.
+ * Events that are given back are handed out again at once, after those that wait.
+ *
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<EventBus> = Layer.sync(EventBus, () => fromBroker(memoryBroker()))
+
+interface Waiting {
+  readonly event: Event
+  readonly attempt: number
+}
+
+const memoryBroker = (): Broker => {
+  const topics = new Map<
+    string,
+    { readonly backlog: Array<Waiting>; readonly groups: Map<string, Queue.Queue<Waiting>> }
+  >()
+  const topicOf = (name: string) => {
+    const topic = topics.get(name) ?? { backlog: [], groups: new Map<string, Queue.Queue<Waiting>>() }
+    topics.set(name, topic)
+    return topic
+  }
+  return {
+    publish: (name, event) =>
+      Effect.sync(() => {
+        const { backlog, groups } = topicOf(name)
+        for (const queue of groups.values()) Queue.offerUnsafe(queue, { event, attempt: 1 })
+        if (groups.size > 0) return
+        backlog.push({ event, attempt: 1 })
+        if (backlog.length > maxBacklog) backlog.shift()
+      }),
+    subscribe: (name, group) =>
+      Effect.gen(function* () {
+        const { backlog, groups } = topicOf(name)
+        const queue = groups.get(group) ?? (yield* Queue.unbounded<Waiting>())
+        groups.set(group, queue)
+        for (const waiting of backlog.splice(0)) Queue.offerUnsafe(queue, waiting)
+        return Effect.map(Queue.take(queue), ({ attempt, event }) => ({
+          event,
+          attempt,
+          ack: Effect.void,
+          giveBack: Effect.asVoid(Queue.offer(queue, { event, attempt: attempt + 1 }))
+        }))
+      })
+  }
+}

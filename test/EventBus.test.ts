@@ -1,0 +1,206 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Queue, Random } from "effect"
+import { TestClock } from "effect/testing"
+import * as EventBus from "../src/EventBus.ts"
+import * as Propagator from "../src/Propagator.ts"
+import * as Testing from "../src/Testing.ts"
+
+const { Tree, expectTrace } = Testing
+const { span } = Tree
+
+/** An agent that runs beside the program, and what it has handled. */
+const running = <E>(
+  id: string,
+  topic: string,
+  onEvent: (event: EventBus.Event) => Effect.Effect<unknown, E, EventBus.EventBus>,
+  maxAttempts?: number
+) =>
+  Effect.gen(function* () {
+    const handled = yield* Queue.unbounded<EventBus.Event>()
+    const work = (event: EventBus.Event) => Effect.andThen(onEvent(event), Queue.offer(handled, event))
+    const fiber = yield* EventBus.agent(id, { topics: [topic], onEvent: work, maxAttempts })
+    return { fiber, next: Queue.take(handled) }
+  })
+
+const record = <A, E>(program: Effect.Effect<A, E, EventBus.EventBus | import("effect/Scope").Scope>) =>
+  Testing.record(Random.withSeed(Effect.scoped(Effect.provide(program, EventBus.layerMemory)), "seed"))
+
+const reading = { type: "reading", payload: 20 }
+
+describe("EventBus", () => {
+  it.effect("takes a trace from who publishes over each agent that passes it on", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        yield* running("processor", "sensor.data", ({ payload }) =>
+          EventBus.publish("processed.data", { type: "result", payload: Number(payload) * 1.5 })
+        )
+        const output = yield* running("output", "processed.data", () => Effect.void)
+        const sent = yield* Effect.withSpan(
+          EventBus.publish("sensor.data", { ...reading, thread_id: "t-1" }),
+          "sensor.emit_data"
+        )
+        return { sent, received: yield* output.next }
+      })
+      const { exit, trace } = yield* record(program)
+      const facts = { "event.type": "reading", thread_id: "t-1", topic: "sensor.data" }
+      expectTrace(trace).toMatchTree(
+        span("sensor.emit_data", [
+          span("eventbus.publish", {
+            kind: "producer",
+            attributes: facts,
+            children: [
+              span("agent.on_event", {
+                kind: "consumer",
+                attributes: { ...facts, "agent.id": "processor", "handspan.attempt.number": 1 },
+                children: [
+                  span("eventbus.publish", [
+                    span("agent.on_event", {
+                      attributes: { "agent.id": "output", "event.type": "result", thread_id: "t-1" }
+                    })
+                  ])
+                ]
+              })
+            ]
+          })
+        ])
+      )
+      assert.isTrue(Exit.isSuccess(exit))
+      if (Exit.isSuccess(exit)) {
+        const { received, sent } = exit.value
+        assert.deepStrictEqual(
+          [received.payload, received.sender, received.thread_id, received.correlation_id],
+          [30, "processor", "t-1", sent.id]
+        )
+        assert.match(sent.id, /^[0-9a-f]{32}$/)
+        assert.notProperty(sent, "sender")
+      }
+    })
+  )
+
+  it.effect("hands an event out again where its handler failed, and links the attempts", () =>
+    Effect.gen(function* () {
+      let calls = 0
+      const program = Effect.gen(function* () {
+        const flaky = yield* running("flaky", "jobs", () => (++calls < 3 ? Effect.fail("busy") : Effect.void))
+        yield* Effect.withSpan(EventBus.publish("jobs", reading), "send")
+        return yield* flaky.next
+      })
+      const { trace } = yield* record(program)
+      const attempt = (number: number, more: object) =>
+        span("agent.on_event", { attributes: { "handspan.attempt.number": number }, ...more })
+      expectTrace(trace).toMatchTree(
+        span("send", [
+          span("eventbus.publish", [
+            attempt(1, { status: "error", links: [] }),
+            attempt(2, { status: "error", links: ["agent.on_event"] }),
+            attempt(3, { status: "ok", links: ["agent.on_event"] })
+          ])
+        ])
+      )
+      const [first, second, third] = trace.spans.filter(({ name }) => name === "agent.on_event")
+      assert.deepStrictEqual(
+        [second, third].map((span) => span?.links[0]?.spanId),
+        [first?.spanId, first?.spanId]
+      )
+    })
+  )
+
+  it.effect("puts an event with the dead that no attempt could handle, and goes on with the next", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const picky = yield* running(
+          "picky",
+          "jobs",
+          ({ payload }) => (payload === "poison" ? Effect.die(new TypeError("no")) : Effect.void),
+          2
+        )
+        const undertaker = yield* running("undertaker", "jobs.dead", () => Effect.void)
+        yield* Effect.withSpan(
+          Effect.andThen(
+            EventBus.publish("jobs", { type: "job", payload: "poison" }),
+            EventBus.publish("jobs", { type: "job", payload: "food" })
+          ),
+          "send"
+        )
+        return { dead: (yield* undertaker.next).payload, next: (yield* picky.next).payload }
+      })
+      const { exit, trace } = yield* record(program)
+      assert.isTrue(Exit.isSuccess(exit))
+      if (Exit.isSuccess(exit)) {
+        const { dead, next } = exit.value as { dead: { event: EventBus.Event; problem: string }; next: string }
+        assert.deepStrictEqual([dead.event.payload, dead.problem, next], ["poison", "no", "food"])
+      }
+      expectTrace(trace).toMatchTree(
+        span("send", [
+          span("eventbus.publish", [
+            span("agent.on_event", { status: "error" }),
+            span("agent.on_event", {
+              status: "error",
+              children: [
+                span("eventbus.publish", { attributes: { topic: "jobs.dead" }, children: [span("agent.on_event")] })
+              ]
+            })
+          ]),
+          span("eventbus.publish", [span("agent.on_event")])
+        ])
+      )
+    })
+  )
+
+  it.effect("hands each event to one agent of an id, and to every id", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const seen: Array<string> = []
+        const note = (name: string) => (event: EventBus.Event) =>
+          Effect.sync(() => seen.push(`${name} ${String(event.payload)}`))
+        yield* running("worker", "jobs", note("worker"))
+        yield* running("worker", "jobs", note("worker"))
+        const audit = yield* running("audit", "jobs", note("audit"))
+        yield* Effect.forEach([1, 2, 3], (payload) => EventBus.publish("jobs", { type: "job", payload }))
+        yield* Effect.all([audit.next, audit.next, audit.next])
+        yield* TestClock.adjust(0)
+        return seen.toSorted((a, b) => (a < b ? -1 : 1))
+      })
+      const { exit } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed(["audit 1", "audit 2", "audit 3", "worker 1", "worker 2", "worker 3"]))
+    })
+  )
+
+  it.effect("keeps what comes before anybody listens, and gives back what was interrupted", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        yield* EventBus.publish("jobs", reading)
+        const begun = yield* Deferred.make<void>()
+        const slow = yield* running("worker", "jobs", () =>
+          Effect.andThen(Deferred.succeed(begun, undefined), Effect.never)
+        )
+        yield* Deferred.await(begun)
+        yield* Fiber.interrupt(slow.fiber)
+        const quick = yield* running("worker", "jobs", () => Effect.void)
+        return (yield* quick.next).payload
+      })
+      const { exit, traces } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed(20))
+      const attempts = traces.flatMap(({ spans }) => spans).filter(({ name }) => name === "agent.on_event")
+      assert.deepStrictEqual(
+        attempts.map(({ attributes }) => attributes["handspan.attempt.number"]),
+        [1, 2]
+      )
+    })
+  )
+
+  it.effect("trusts who publishes as it is told", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const output = yield* running("output", "jobs", () => Effect.void)
+        yield* Effect.withSpan(EventBus.publish("jobs", reading), "send")
+        yield* output.next
+      }).pipe(Effect.provideService(Propagator.CurrentTrust, "link"))
+      const { traces } = yield* record(program)
+      assert.deepStrictEqual(
+        traces.map(({ roots }) => roots.map(({ span }) => span.name)),
+        [["agent.on_event"], ["send"]]
+      )
+    })
+  )
+})
