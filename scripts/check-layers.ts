@@ -13,9 +13,9 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [11, "assembly", ["Tracing", "testing/"]],
   [10, "assembly", ["Recording"]],
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
-  [9, "authoring", ["Gateway"]],
+  [9, "authoring", ["Gateway", "Bridge"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling"]],
-  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Bridge"]],
+  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess"]],
   [
     7,
     "recording",
@@ -32,7 +32,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "SamplingFile"
     ]
   ],
-  [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp"]],
+  [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp", "JsonLines"]],
   [
     6,
     "recording",
@@ -48,14 +48,25 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     ]
   ],
   [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan"]],
-  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings"]],
+  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings", "TailReport"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
-  [4, "recording", ["TailRules", "HeldSpans", "SpanBuffer", "SettingsTable"]],
+  [4, "recording", ["TailOptions", "TailTraceState", "HeldSpans", "SpanBuffer", "SettingsTable"]],
   [4, "authoring", ["HandoffMetrics", "HandoffContent"]],
   [
     3,
     "recording",
-    ["Redaction", "SamplingRules", "Enablement", "SpanEncoder", "SpanDecoder", "SpanIds", "DropWarnings"]
+    [
+      "Redaction",
+      "SamplingRules",
+      "Enablement",
+      "SpanEncoder",
+      "SpanDecoder",
+      "SpanIds",
+      "DropWarnings",
+      "TailJury",
+      "TailRulesText",
+      "OtlpSettings"
+    ]
   ],
   [
     2,
@@ -63,6 +74,8 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     [
       "RedactionNames",
       "Sampler",
+      "TailRules",
+      "OtlpEndpoint",
       "TraceTree",
       "OtlpJson",
       "EncodableSpan",
@@ -75,9 +88,9 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     ]
   ],
   [2, "authoring", ["OpenSpan"]],
-  [2, "values", ["SpanEnd"]],
-  [1, "recording", ["RedactionRules", "RedactionMemory", "NamePattern"]],
-  [0, "values", ["JsonText"]],
+  [2, "values", ["SpanEnd", "TimeVariable"]],
+  [1, "recording", ["RedactionRules", "RedactionMemory", "NamePattern", "RecentDurations", "SettingsProfiles"]],
+  [0, "values", ["JsonText", "DurationInput"]],
   [
     1,
     "values",
@@ -86,6 +99,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "TraceContext",
       "Conventions",
       "Variable",
+      "Excerpt",
       "Spelling",
       "Ledger",
       "Work",
@@ -114,13 +128,14 @@ const onRuntime = [
   "SamplingFile",
   "Worker",
   "ForeignCall",
+  "Subprocess",
   "testing/"
 ]
 /**
  * exporter/Otlp reads none: it hides the environment from the exporters it makes, which would read it. testing/Collect
- * hands it on to the processes that it starts.
+ * and Subprocess hand it on to the processes that they start; Subprocess reads the trace that a process was started with.
  */
-const readsEnvironment = ["Settings", "exporter/Otlp", "testing/Collect"]
+const readsEnvironment = ["Settings", "exporter/Otlp", "testing/Collect", "Subprocess"]
 const writesToTerminal = ["cli/", "exporter/Console"]
 
 /** One import, as a person wrote it. `names` are what it takes from `effect` itself, where each name is a module. */

@@ -26,7 +26,8 @@ const isTypeTest = (/** @type {string} */ arg) => arg.includes(".test-d")
  */
 const tasks = {
   start: (args) => tasks.example(["photo-agency", ...args]),
-  example: ([name, ...args]) => ({ runtime: "node", args: [exampleFile(name), ...args] }),
+  // Some examples have parts on the other runtime.
+  example: ([name, ...args]) => ({ runtime: "node", args: [exampleFile(name), ...args], alsoDeno: true }),
   "example:deno": ([name, ...args]) => {
     const file = exampleFile(name)
     return { runtime: "deno", args: ["run", ...denoFlags, ...denoPermissions(file), file, ...args] }
@@ -34,7 +35,11 @@ const tasks = {
   test: (args) =>
     args.length === 0
       ? { runtime: "node", args: ["scripts/check.ts", "test"], alsoDeno: true }
-      : { runtime: "node", args: [...vitest, ...(args.some(isTypeTest) ? ["--typecheck"] : []), ...args] },
+      : {
+          runtime: "node",
+          args: [...vitest, ...(args.some(isTypeTest) ? ["--typecheck"] : []), ...args],
+          alsoDeno: true
+        },
   ok: (args) => ({ runtime: "node", args: ["scripts/check.ts", "ok", ...args], alsoDeno: true }),
   "ci-only": () => ({ runtime: "node", args: ["scripts/ci-only.ts"], alsoDeno: true }),
   bench: (args) => ({

@@ -90,6 +90,11 @@ export const Key = {
   correlationId: "correlation_id",
   /** The agent that handles an event. */
   agentId: "agent.id",
+  /** What a bridge says of an event: for which agent, and what stood on it. */
+  bridgeAgentId: "agent_id",
+  bridgeEventId: "event_id",
+  bridgeTraceId: "trace_id",
+  bridgeSpanId: "span_id",
   /** How long a message was under way before its work began, in milliseconds. */
   messageWaitMillis: "handspan.message.wait_ms",
   errorType: "error.type",

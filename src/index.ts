@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 export * as Agent from "./Agent.ts"
+export * as Bridge from "./Bridge.ts"
 export * as Conventions from "./Conventions.ts"
 export * as Correlation from "./Correlation.ts"
 export * as Delivery from "./Delivery.ts"

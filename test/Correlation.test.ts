@@ -129,7 +129,9 @@ describe("Correlation.layer", () => {
         Effect.provide(Correlation.layer)
       )
       assert.isTrue(Exit.isSuccess(exit))
-      expectTrace(trace).toMatchTree(span("span", { events: ['user {"boom":"!UNENCODABLE"}', "failed TypeError: refused"] }))
+      expectTrace(trace).toMatchTree(
+        span("span", { events: ['user {"boom":"!UNENCODABLE"}', "failed TypeError: refused"] })
+      )
     })
   )
 

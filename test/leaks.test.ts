@@ -147,7 +147,7 @@ describe("what leaves the program", () => {
       const failing = (message: string) =>
         Agent.make("failing", {
           retry: Agent.retryTransient({ maxAttempts: 2, minWait: 0, maxWait: 0 }),
-          run: () => Effect.fail(new Error(message))
+          run: () => new Refused({ message, reply: "" })
         })()
       const cut: ReadonlyArray<readonly [length: number, (text: string) => Effect.Effect<unknown, unknown>]> = [
         [8192, failing],

@@ -1,0 +1,108 @@
+/**
+ * A connection of two processes by lines of JSON, such as a child's stdin and stdout. What the messages mean is said by
+ * whoever connects: `Bridge`, say.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+
+/**
+ * The other side is gone, or does not speak JSON.
+ *
+ * @since 0.1.0
+ */
+export class ConnectionError extends Schema.TaggedError<ConnectionError>()("ConnectionError", {
+  message: Schema.String
+}) {}
+
+/**
+ * Two ways for messages, each in its order.
+ *
+ * @since 0.1.0
+ */
+export interface Connection {
+  /** Sends one message, of what JSON can hold. */
+  readonly send: (message: unknown) => Effect.Effect<void, ConnectionError>
+  /** Takes the next message. Fails once the other side is gone. */
+  readonly receive: Effect.Effect<unknown, ConnectionError>
+}
+
+/** Longer lines end the connection: nobody may fill the memory with one that never ends. */
+const maxLineLength = 16 * 1024 * 1024
+
+/**
+ * Connects by lines: reads what comes in for as long as the scope lives.
+ *
+ * **Details**: lines that are no JSON are passed over, since other output may stand between them. A line of more than 16 Mi
+ * characters ends the connection.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as JsonLines from "handspan/JsonLines"
+ *
+ * const sent: Array<string> = []
+ * const input = (async function* () { yield '{"hello":' ; yield '"Ada"}\n' })()
+ * const program = Effect.gen(function* () {
+ *   const connection = yield* JsonLines.connect({ input, write: (line) => Effect.sync(() => void sent.push(line)) })
+ *   yield* connection.send({ bye: "Ada" })
+ *   return yield* connection.receive
+ * })
+ * const message = await Effect.runPromise(Effect.scoped(program))
+ * if (JSON.stringify(message) !== '{"hello":"Ada"}' || sent[0] !== '{"bye":"Ada"}\n') throw new Error("expected both")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const connect = (options: {
+  /** What the other side writes, such as `process.stdin`. */
+  readonly input: AsyncIterable<string | Uint8Array>
+  /** Writes a line to the other side. */
+  readonly write: (line: string) => Effect.Effect<void, unknown>
+}): Effect.Effect<Connection, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const messages = yield* Queue.unbounded<unknown, ConnectionError>()
+    const decoder = new TextDecoder()
+    let line = ""
+    const take = (chunk: string | Uint8Array): Effect.Effect<void, ConnectionError> => {
+      const [first = "", ...rest] = (typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true })).split(
+        "\n"
+      )
+      line += first
+      for (const next of rest) {
+        const message = Result.try((): unknown => JSON.parse(line))
+        if (Result.isSuccess(message)) Queue.offerUnsafe(messages, message.success)
+        line = next
+      }
+      return line.length > maxLineLength
+        ? Effect.fail(gone(`a line of more than ${maxLineLength} characters`))
+        : Effect.void
+    }
+    const iterator = options.input[Symbol.asyncIterator]()
+    const next = Effect.tryPromise({ try: () => iterator.next(), catch: (error) => gone(String(error)) })
+    const read: Effect.Effect<void, ConnectionError> = Effect.flatMap(next, (result) =>
+      result.done === true ? Effect.fail(gone("it has ended")) : Effect.andThen(take(result.value), read)
+    )
+    // Not waited for: an iterator gives back only after what it waits for itself.
+    const stop = Effect.sync(() => void iterator.return?.().catch(() => undefined))
+    yield* Effect.forkScoped(
+      read.pipe(
+        Effect.catch((error) => Queue.fail(messages, error)),
+        Effect.onExit(() => stop)
+      )
+    )
+    return {
+      receive: Queue.take(messages),
+      send: (message) =>
+        Effect.mapError(
+          Effect.suspend(() => options.write(`${JSON.stringify(message)}\n`)),
+          (error) => gone(error instanceof Error ? error.message : "it cannot be written to")
+        )
+    }
+  })
+
+const gone = (why: string) => new ConnectionError({ message: `The other side is gone: ${why}` })
