@@ -65,7 +65,8 @@ export class Deliveries extends Context.Service<
   {
     /**
      * Returns when every span that ended before has left, or was given up and counted; after `shutdownTimeout` in any
-     * case, and then the ledgers tell what still waits.
+     * case, and then the ledgers tell what still waits. With tail sampling, traces whose root has ended are decided first; those
+     * whose root is open stay held.
      */
     readonly flush: Effect.Effect<void>
     /** One ledger for each exporter. */

@@ -7,9 +7,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { handoffSpanName, pipelineSpanName } from "./Conventions.ts"
-import type { Question, Sampler } from "./Sampler.ts"
+import * as NamePattern from "./NamePattern.ts"
+import { ask, leftOut, type Question, type Sampler } from "./Sampler.ts"
 import type { Attributes } from "./SpanRecord.ts"
 import type { Baggage } from "./TraceContext.ts"
 
@@ -32,9 +34,9 @@ export interface Request {
 export interface Switches {
   /** Whether anybody is. Default: true. */
   readonly enabled?: boolean | undefined
-  /** Pipelines that are not traced, with all they do, by their names. Default: none. */
+  /** Pipelines that are not traced, with all they do, by their names; `*` stands for any text. Default: none. */
   readonly pipelinesOff?: ReadonlyArray<string> | undefined
-  /** Agents whose handoffs are not traced, with all they do, by their names. Default: none. */
+  /** Agents whose handoffs are not traced, with all they do, by their names; `*` stands for any text. Default: none. */
   readonly agentsOff?: ReadonlyArray<string> | undefined
   /** Whether a request is traced, asked at its first span in this process. One that throws is traced. Default: all are. */
   readonly request?: ((request: Request) => boolean) | undefined
@@ -42,7 +44,7 @@ export interface Switches {
 
 /**
  * Turns tracing on and off while the program runs: the next trace goes by what is then there, and so do agents and
- * pipelines inside of traces. Provide it to a Layer of `Tracing`.
+ * pipelines inside of traces. What was turned down stays so, with all it does. Provide it to a Layer of `Tracing`.
  *
  * **Gotchas**: where tracing is off from the start, by `TRACING_ENABLED=false` or `layerNoop`, there is nothing to turn on;
  * wrappers have given back what they were given.
@@ -83,32 +85,29 @@ export const layer = (switches: Switches = {}): Layer.Layer<Enablement> =>
   )
 
 /**
- * Makes a sampler that asks another one about those who are traced, and turns all others down.
+ * Makes a sampler that asks another one about those who are traced, and turns all others down, with all they do.
  *
  * @since 0.1.0
  */
 export const gate = (switches: Switches, sampler: Sampler): Sampler => {
   const { agentsOff = [], enabled = true, pipelinesOff = [], request } = switches
-  const off = new Set([...agentsOff.map(handoffSpanName), ...pipelinesOff.map(pipelineSpanName)])
+  const off = [...agentsOff.map(handoffSpanName), ...pipelinesOff.map(pipelineSpanName)].map(NamePattern.matcher)
   const isOn = (question: Question): boolean => {
-    if (!enabled || off.has(question.name)) return false
+    if (!enabled || off.some((meets) => meets(question.name))) return false
     // Inside of a trace its request was asked about already.
     const isFirst = question.parent === undefined || question.parent.isRemote
     return !isFirst || request === undefined || isWanted(request, question)
   }
   return {
     name: sampler.name,
-    asksInside: sampler.asksInside ?? (off.size > 0 || !enabled ? "taken" : undefined),
-    decide: (question) => (isOn(question) ? sampler.decide(question) : turnedDown)
+    asksInside: sampler.asksInside ?? (off.length > 0 || !enabled ? "taken" : undefined),
+    followsCallers: sampler.followsCallers,
+    decide: (question) => (isOn(question) ? ask(sampler, question) : leftOut)
   }
 }
 
-const turnedDown = { sampled: false, threshold: undefined }
-
-const isWanted = (request: (request: Request) => boolean, question: Question): boolean => {
-  try {
-    return request(question)
-  } catch {
-    return true
-  }
-}
+const isWanted = (request: (request: Request) => boolean, question: Question): boolean =>
+  Result.getOrElse(
+    Result.try(() => request(question)),
+    () => true
+  )

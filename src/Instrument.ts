@@ -176,7 +176,12 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const clock = fiber.getRef(Clock.Clock)
   const around = fiber.cache.span
   const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
-  const annotations = fiber.getRef(References.TracerSpanAnnotations)
+  const attributesOfAll = fiber.getRef(References.TracerSpanAnnotations)
+  // Where plain code opens a span there may be no fiber that samplers could ask.
+  const annotations = Context.make(SpanRecord.Hints, fiber.getRef(SpanRecord.Hints)).pipe(
+    Context.add(TraceContext.CurrentBaggage, fiber.getRef(TraceContext.CurrentBaggage)),
+    Context.add(Clock.Clock, clock)
+  )
 
   const open = (name: string, startTime: bigint, caller: ForeignCall | undefined): Tracer.Span => {
     // A caller outside of the span that this Instrument was made in is further away than that span.
@@ -184,14 +189,14 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
     const span = tracer.span({
       name,
       parent: Option.fromUndefinedOr(parent),
-      annotations: Context.empty(),
+      annotations,
       links: [],
       startTime,
       kind: "internal",
       root: false,
       sampled: enabled && (parent?.sampled ?? true)
     })
-    setAttributes(span, annotations)
+    setAttributes(span, attributesOfAll)
     return span
   }
 

@@ -12,6 +12,7 @@ import { identity } from "effect/Function"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Tracer from "effect/Tracer"
@@ -23,6 +24,7 @@ import * as Delivery from "./Delivery.ts"
 import * as Enablement from "./Enablement.ts"
 import * as DeliveryMetrics from "./DeliveryMetrics.ts"
 import type { Exporter } from "./Exporter.ts"
+import * as HeadSampling from "./HeadSampling.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as Propagator from "./Propagator.ts"
 import * as Recorder from "./Recorder.ts"
@@ -34,6 +36,8 @@ import * as Settings from "./Settings.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import type { EncodedSpan } from "./SpanEncoder.ts"
 import type { Resource } from "./SpanRecord.ts"
+import * as TailReport from "./TailReport.ts"
+import * as TailRulesText from "./TailRulesText.ts"
 import { TailSampler } from "./TailSampler.ts"
 import { TailSampling } from "./TailSampling.ts"
 import { version } from "./Version.ts"
@@ -56,8 +60,8 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     const offer = (span: EncodedSpan): void => {
       for (const delivery of deliveries) delivery.offer(span)
     }
-    const tail = yield* tailSampler(offer)
-    const sampler = yield* currentSampler(settings, tail === undefined ? undefined : Sampling.byDefault)
+    const tail = yield* tailSampler(settings, offer)
+    const sampler = yield* guarded(yield* currentSampler(settings, tail === undefined ? undefined : Sampling.byDefault))
     const redaction = Option.getOrUndefined(yield* Effect.serviceOption(Redaction.Redaction))
     const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
     const someOpened = yield* Latch.make()
@@ -95,6 +99,8 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
       }
       deliveries.push(yield* Scope.provide(Delivery.make({ ...exporter, name }, options), scope))
     }
+    const decideEnded = Effect.sync(() => tail?.decideEnded())
+    const asSeen = deliveries.map((delivery) => ({ ...delivery, flush: Effect.andThen(decideEnded, delivery.flush) }))
     yield* endOpenSpans(recorder, tail, deliveries, settings.shutdownTimeout.value)
     if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
     const context = Context.make(Tracer.Tracer, recorder).pipe(
@@ -103,7 +109,7 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
         ? identity
         : Context.add(Propagator.CurrentPropagator, propagator(settings)),
       Context.add(Delivery.Deliveries, {
-        flush: Effect.forEach(deliveries, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
+        flush: Effect.forEach(asSeen, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
         ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
         health: Effect.forEach(deliveries, ({ health }) => health)
       }),
@@ -116,7 +122,7 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
       }),
       Context.add(Backpressure, settings.queuePolicy.value === "block" ? untilThereIsRoom(deliveries) : undefined)
     )
-    return { context, deliveries }
+    return { context, deliveries: asSeen }
   })
 
 /** Opens the spool of an exporter, where one is set up. Loaded when it is: it alone needs a file system. */
@@ -209,33 +215,47 @@ const untilThereIsRoom = (deliveries: ReadonlyArray<Delivery.Delivery>): Effect.
   })
 }
 
-/** What decides about traces at their end, where the program has asked for it. Looks every second for those that wait too long. */
-const tailSampler = (onKeep: (span: EncodedSpan) => void) =>
+/**
+ * What decides about traces at their end, where program or settings ask for it. Looks every second for those that wait too
+ * long.
+ */
+const tailSampler = (settings: Settings.Settings, onKeep: (span: EncodedSpan) => void) =>
   Effect.gen(function* () {
-    const options = yield* Effect.serviceOption(TailSampling)
-    if (Option.isNone(options)) return undefined
+    const options = yield* tailOptions(settings)
+    if (options === undefined) return undefined
     const clock = yield* Clock.Clock
-    const services = yield* Effect.context()
-    const tail = new TailSampler({
-      ...options.value,
-      onKeep,
-      onProblem: (rule, problem) =>
-        Effect.runForkWith(services)(
-          Effect.logWarning(
-            `The tail rule "${rule}" is broken, and keeps its traces: ${SpanEnd.describe(problem).message}`
-          )
-        )
-    })
-    yield* Effect.forkScoped(
-      Effect.forever(
-        Effect.andThen(
-          Effect.sleep("1 second"),
-          Effect.sync(() => tail.tick(clock.currentTimeNanosUnsafe()))
-        )
-      ).pipe(Effect.provideService(References.TracerEnabled, false), BackgroundClock.provide)
+    const { tell, ...report } = yield* TailReport.make
+    const tail = new TailSampler({ ...options, ...report, onKeep })
+    yield* Effect.addFinalizer(() => tell)
+    yield* Effect.sleep("1 second").pipe(
+      Effect.andThen(Effect.sync(() => tail.tick(clock.currentTimeNanosUnsafe()))),
+      // A logger that throws must not end it: nobody else looks for those that wait too long.
+      Effect.andThen(Effect.exit(tell)),
+      Effect.forever,
+      Effect.provideService(References.TracerEnabled, false),
+      BackgroundClock.provide,
+      Effect.forkScoped
     )
     return tail
   })
+
+const tailOptions = ({ tailRules }: Settings.Settings) =>
+  Effect.gen(function* () {
+    const service = yield* Effect.serviceOption(TailSampling)
+    // Settings have looked at the text: what cannot be read does not come as far as this.
+    const rules = Result.getOrElse(TailRulesText.parse(tailRules.value), () => [])
+    if (Option.isNone(service)) return rules.length === 0 ? undefined : { rules }
+    if (rules.length > 0) yield* warnOfUnused("tailRules", tailRules, "TailSampling")
+    return service.value
+  })
+
+/**
+ * Warns that a setting does not count, as the program brings a service of its own.
+ *
+ * @since 0.1.0
+ */
+export const warnOfUnused = (name: string, { source }: Settings.Setting<unknown>, service: string) =>
+  Effect.logWarning(`${source === "code" ? name : source} is not used: the program brings \`${service}\` of its own`)
 
 /**
  * Gives the sampler of each moment: that of the service, or else of the settings, for those whom the switches let pass.
@@ -248,6 +268,11 @@ const currentSampler = (
   Effect.gen(function* () {
     const asSet = Sampling.fromSettings(settings) ?? otherwise
     const sampling = Option.getOrUndefined(yield* Effect.serviceOption(Sampling.Sampling))
+    const { samplingRules, samplingRulesFile } = settings
+    // A file that is set brings the service itself, with these rules behind its own.
+    if (sampling !== undefined && samplingRules.value !== "" && samplingRulesFile.value === "") {
+      yield* warnOfUnused("samplingRules", samplingRules, "Sampling")
+    }
     const enablement = Option.getOrUndefined(yield* Effect.serviceOption(Enablement.Enablement))
     if (enablement === undefined) {
       if (sampling !== undefined) return () => SubscriptionRef.getUnsafe(sampling.sampler)
@@ -264,6 +289,17 @@ const currentSampler = (
       return last.gated
     }
   })
+
+/** Says of each sampler that is broken, once, that it is. */
+const guarded = (sampler: (() => Sampler | undefined) | undefined) =>
+  Effect.map(Effect.context(), (context) =>
+    sampler === undefined
+      ? undefined
+      : HeadSampling.guarded(sampler, (name, problem) => {
+          const told = `The sampler "${name}" is broken, and takes what the parent took: ${SpanEnd.describe(problem).message}`
+          Effect.runForkWith(context)(Effect.logWarning(told))
+        })
+  )
 
 const deliveryOptions = (settings: Settings.Settings): Delivery.Options => ({
   queueSize: settings.queueSize.value,

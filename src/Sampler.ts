@@ -5,11 +5,12 @@
  *
  * @since 0.1.0
  */
-import type { Attributes, SpanKind } from "./SpanRecord.ts"
-import type * as TraceContext from "./TraceContext.ts"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as OtelTraceState from "./OtelTraceState.ts"
+import { type Attributes, Hints, type SpanKind } from "./SpanRecord.ts"
+import type * as TraceContext from "./TraceContext.ts"
+
+export { Hints } from "./SpanRecord.ts"
 
 /**
  * What is known of a span before it begins.
@@ -29,6 +30,24 @@ export interface Question {
   readonly hints: Attributes
   /** What travels with the trace. */
   readonly baggage: TraceContext.Baggage
+  /**
+   * Gives the instant at which this is asked, in nanoseconds since the Unix epoch, by the program's clock: a span may have
+   * started before, or be without times (`Effect.withTracerTiming(false)`). Default: its start.
+   */
+  readonly now?: (() => bigint) | undefined
+  /** Default: nothing is remembered. */
+  readonly memory?: Memory | undefined
+}
+
+/**
+ * What samplers remember of a trace, each by an object of its own: the same for all of its spans in this process. A `Map`
+ * is one.
+ *
+ * @since 0.1.0
+ */
+export interface Memory {
+  readonly get: (key: object) => Decision | undefined
+  readonly set: (key: object, decision: Decision) => unknown
 }
 
 /**
@@ -60,13 +79,19 @@ export interface Decision {
    * none, `undefined` where nobody can know. Receivers scale counts up by it.
    */
   readonly threshold: bigint | undefined
+  /**
+   * Whether all that stands below a span is turned down with it, whatever a sampler says that asks about all. Default:
+   * false.
+   */
+  readonly withAllBelow?: boolean | undefined
 }
 
 /**
  * Decides whether a span is recorded.
  *
  * **Rules**: the same question gets the same answer, but for samplers that count. It never throws, and takes next to no
- * time: it is asked before a span begins.
+ * time: it is asked before a span begins. One that breaks these rules takes what the span's parent took, and the first span
+ * of a trace.
  *
  * @since 0.1.0
  */
@@ -79,16 +104,12 @@ export interface Sampler {
    * of a trace in this process alone.
    */
   readonly asksInside?: "taken" | "all" | undefined
+  /**
+   * Whether it never takes what a caller in another process turned down. Rules that stand before it then do not either.
+   * Default: false.
+   */
+  readonly followsCallers?: boolean | undefined
 }
-
-/**
- * What a program says of its next spans before they begin, for samplers that ask for it, such as rules with `hints`.
- *
- * @since 0.1.0
- */
-export const Hints: Context.Reference<Attributes> = Context.Reference("handspan/Sampler/Hints", {
-  defaultValue: (): Attributes => ({})
-})
 
 /**
  * Runs an effect whose spans samplers know more of, such as the plan that a customer pays for.
@@ -105,6 +126,36 @@ const randomRange = 2n ** 56n
 
 const taken: Decision = { sampled: true, threshold: 0n }
 const turnedDown: Decision = { sampled: false, threshold: undefined }
+
+/**
+ * The decision that leaves a span out, with all that is done in it.
+ *
+ * @since 0.1.0
+ */
+export const leftOut: Decision = { sampled: false, threshold: undefined, withAllBelow: true }
+
+/**
+ * Decides as was decided about the parent, at its threshold. What has none is taken.
+ *
+ * @since 0.1.0
+ */
+export const asParent = ({ parent }: Question): Decision =>
+  parent?.sampled === false
+    ? turnedDown
+    : { sampled: true, threshold: parent === undefined ? undefined : OtelTraceState.threshold(parent.traceState) }
+
+/**
+ * Asks a sampler about a span if it wishes to be asked about such a one, and else decides as was decided about the parent:
+ * for samplers made of others, which may be asked about more than these.
+ *
+ * @since 0.1.0
+ */
+export const ask = (sampler: Sampler, question: Question): Decision => {
+  const { parent } = question
+  if (parent === undefined || parent.isRemote) return sampler.decide(question)
+  const isAsked = parent.sampled ? sampler.asksInside !== undefined : sampler.asksInside === "all"
+  return isAsked ? sampler.decide(question) : asParent(question)
+}
 
 /**
  * Takes every trace.
@@ -210,6 +261,7 @@ export const parentBased = (options: {
         : options.localParentSampled !== undefined
           ? "taken"
           : undefined,
+    followsCallers: remoteParentNotSampled === never,
     decide: (question) => {
       const { parent } = question
       if (parent === undefined) return root.decide(question)
@@ -219,17 +271,21 @@ export const parentBased = (options: {
   }
 }
 
-/** Takes what the parent took, at the parent's threshold. */
-const followed: Sampler = {
-  name: "as the parent",
-  decide: ({ parent }) => ({ sampled: true, threshold: OtelTraceState.threshold(parent?.traceState ?? "") })
-}
+const followed: Sampler = { name: "as the parent", decide: asParent }
+
+/**
+ * What stands where nobody says anything: every trace that no caller turned down.
+ *
+ * @since 0.1.0
+ */
+export const byDefault: Sampler = parentBased({ root: always })
 
 /**
  * Takes so many traces a second, at most, as many at once where nothing came before.
  *
- * **Details**: each sampler counts for itself, by the times of the spans it is asked about. Throws a `RangeError` for a number
- * that is not above 0.
+ * **Details**: each sampler counts for itself, by the instants at which it is asked. A clock that is set back gives nothing
+ * at that moment, and counts on from there. A question without an instant counts by its span's start; where those have no
+ * times either, there is what may be taken at once, and no more. Throws a `RangeError` for a number that is not above 0.
  *
  * @since 0.1.0
  */
@@ -242,12 +298,11 @@ export const rateLimited = (tracesPerSecond: number): Sampler => {
   let at = 0n
   return {
     name: `${tracesPerSecond} traces per second`,
-    decide: ({ startTimeUnixNano }) => {
-      // A clock that is set back gives nothing, and takes nothing away.
-      if (startTimeUnixNano > at) {
-        left = Math.min(most, left + (Number(startTimeUnixNano - at) / 1e9) * tracesPerSecond)
-        at = startTimeUnixNano
-      }
+    decide: (question) => {
+      const now = question.now?.() ?? question.startTimeUnixNano
+      if (now > at) left = Math.min(most, left + (Number(now - at) / 1e9) * tracesPerSecond)
+      // Also where the clock was set back: it would give nothing until it is where it was before.
+      at = now
       if (left < 1) return turnedDown
       left--
       return { sampled: true, threshold: undefined }

@@ -17,6 +17,8 @@ import type { Settings } from "./Settings.ts"
  * Decides which traces are recorded, in place of settings, and may be changed at any time: the next trace goes by what is
  * then there. Provide it to a Layer of `Tracing`.
  *
+ * **Gotchas**: a sampler that is also asked inside of traces, such as rules, has its say in those that are running.
+ *
  * @example
  * ```ts
  * import { Effect, Layer, SubscriptionRef } from "effect"
@@ -72,7 +74,7 @@ export const fromSettings = (
  *
  * @since 0.1.0
  */
-export const byDefault: Sampler.Sampler = Sampler.parentBased({ root: Sampler.always })
+export const byDefault: Sampler.Sampler = Sampler.byDefault
 
 const bySettingsName = (name: Settings["sampler"]["value"], share: number): Sampler.Sampler | undefined => {
   switch (name) {

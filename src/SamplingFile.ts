@@ -12,6 +12,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as BackgroundClock from "./BackgroundClock.ts"
+import * as Excerpt from "./Excerpt.ts"
 import type * as Sampler from "./Sampler.ts"
 import * as SamplingRules from "./SamplingRules.ts"
 import * as Sampling from "./Sampling.ts"
@@ -30,7 +31,8 @@ export class SamplingFileError extends Schema.TaggedError<SamplingFileError>()("
  * Reads rules from a JSON file, as `SamplingRules.parseJson` has them, and looks every second whether they have changed: the
  * next trace goes by the new ones. A change that cannot be read is told in the log, once, and the rules before it hold.
  *
- * **Details**: looking does not hold the process. On Deno it needs `--allow-read` for the file.
+ * **Details**: it is a `Sampling`, and one that a program brings itself outweighs the file that settings name. Looking does not
+ * hold the process. Only regular files are read, and links to such. On Deno it needs `--allow-read` for the file.
  *
  * **Fails with** `SamplingFileError` when the file cannot be read at first.
  *
@@ -64,20 +66,21 @@ export const layer = (
   Layer.effect(
     Sampling.Sampling,
     Effect.gen(function* () {
-      const rules = yield* Effect.fromResult(read(path))
-      const sampler = yield* SubscriptionRef.make(SamplingRules.make(rules, otherwise))
+      // Before the file is read: what changes in between must be seen later.
       let seen = stampOf(path)
-      const look = Effect.gen(function* () {
+      const sampler = yield* SubscriptionRef.make(yield* Effect.fromResult(read(path, otherwise)))
+      const look = Effect.suspend(() => {
         const stamp = stampOf(path)
-        if (stamp === seen) return
+        if (stamp === seen) return Effect.void
         seen = stamp
-        const changed = read(path)
-        if (Result.isSuccess(changed))
-          yield* SubscriptionRef.set(sampler, SamplingRules.make(changed.success, otherwise))
-        else yield* Effect.logWarning(`${changed.failure.message}; the sampling rules before it hold`)
+        return Result.match(read(path, otherwise), {
+          onFailure: ({ message }) => Effect.logWarning(`${message}; the sampling rules before it hold`),
+          onSuccess: (changed) => SubscriptionRef.set(sampler, changed)
+        })
       })
       yield* Effect.forkScoped(
-        Effect.forever(Effect.andThen(Effect.sleep(pause), look)).pipe(
+        // Nothing that goes wrong once, not even in a logger, may keep it from looking again.
+        Effect.forever(Effect.andThen(Effect.sleep(pause), Effect.exit(look))).pipe(
           Effect.provideService(References.TracerEnabled, false),
           BackgroundClock.provide
         )
@@ -88,17 +91,42 @@ export const layer = (
 
 const pause = Duration.seconds(1)
 
-const read = (path: string): Result.Result<ReadonlyArray<SamplingRules.Rule>, SamplingFileError> => {
+const read = (path: string, otherwise: Sampler.Sampler): Result.Result<Sampler.Sampler, SamplingFileError> => {
   const failed = (problem: string) =>
     new SamplingFileError({ path, message: `Cannot read sampling rules from "${path}": ${problem}` })
-  return Result.try({
-    try: () => Fs.readFileSync(path, "utf8"),
-    catch: (cause) => failed((cause as Error).message)
-  }).pipe(Result.flatMap((text) => Result.mapError(SamplingRules.parseJson(text), ({ message }) => failed(message))))
+  return textOf(path).pipe(
+    Result.flatMap(arrayOf),
+    Result.flatMap(SamplingRules.parseJson),
+    Result.flatMap((rules) => attempt(() => SamplingRules.make(rules, otherwise))),
+    Result.mapError((problem) => failed(typeof problem === "string" ? problem : Excerpt.ofProblems(problem.problems)))
+  )
 }
 
-/** Another text for another state of the file. */
-const stampOf = (path: string): string => {
-  const stat = Fs.statSync(path, { throwIfNoEntry: false })
-  return stat === undefined ? "" : `${stat.mtimeMs} ${stat.size} ${stat.ino}`
-}
+const attempt = <A>(evaluate: () => A): Result.Result<A, string> =>
+  Result.try({ try: evaluate, catch: (cause) => Excerpt.cut((cause as Error).message) })
+
+/** Reading a pipe would wait until somebody writes to it, and the whole process with it. */
+const textOf = (path: string): Result.Result<string, string> =>
+  Result.flatMap(
+    attempt(() => Fs.statSync(path)),
+    (stat) =>
+      stat.isFile()
+        ? attempt(() => Fs.readFileSync(path, "utf8").replace(/^\uFEFF/, ""))
+        : Result.fail("it is no regular file")
+  )
+
+/** What is no JSON, or no array, is told as what it is, and not as a rule. */
+const arrayOf = (text: string): Result.Result<string, string> =>
+  Result.flatMap(
+    attempt((): unknown => JSON.parse(text)),
+    (document) => (Array.isArray(document) ? Result.succeed(text) : Result.fail("it must be a JSON array of rules"))
+  )
+
+/** Another text for another state of the file, of which one is that it cannot be looked at. */
+const stampOf = (path: string): string =>
+  Result.merge(
+    Result.map(
+      attempt(() => Fs.statSync(path)),
+      ({ ino, mtimeMs, size }) => `${mtimeMs} ${size} ${ino}`
+    )
+  )

@@ -8,7 +8,9 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { handoffSpanName, pipelineSpanName } from "./Conventions.ts"
 import * as NamePattern from "./NamePattern.ts"
+import * as OtelTraceState from "./OtelTraceState.ts"
 import * as Sampler from "./Sampler.ts"
+import * as Variable from "./Variable.ts"
 
 /**
  * One rule: spans that meet all of its conditions are sampled by its sampler. In patterns `*` stands for any text.
@@ -45,8 +47,12 @@ export class SamplingRulesError extends Schema.TaggedError<SamplingRulesError>()
 /**
  * Makes a sampler of rules: the first one that a span meets decides, and where it meets none, `otherwise` does.
  *
- * **Details**: it is asked about the first span of a trace, and of those inside of a trace that is taken: a rule can leave
- * an agent out of traces, and never bring one into a trace that is not taken. What is left out takes all below with it.
+ * **Details**: inside of a trace, a rule that names an agent, a pipeline, a span or a hint can leave a span out, with all it
+ * does. All else there follows its parent, unless `otherwise` asks inside. No rule brings a span into a trace that is not
+ * taken. A rule decides once for a trace, so that a rate counts traces: one that comes in from a caller, each time it does.
+ *
+ * A trace that a caller took is decided by rules again. One that a caller turned down stays so where `otherwise` follows
+ * callers (`parentBased`, and the default); elsewhere rules decide about that one too.
  *
  * @example
  * ```ts
@@ -62,42 +68,98 @@ export class SamplingRulesError extends Schema.TaggedError<SamplingRulesError>()
  * @since 0.1.0
  */
 export const make = (rules: ReadonlyArray<Rule>, otherwise: Sampler.Sampler): Sampler.Sampler => {
-  const tests = rules.map((rule) => ({ meets: conditionsOf(rule), sampler: rule.sampler }))
+  const tests = rules.map(compile)
+  const followsCallers = otherwise.followsCallers === true
+  const first = (question: Sampler.Question): Sampler.Decision => {
+    const { parent } = question
+    const rule = tests.find(({ meets }) => meets(question))
+    if (rule === undefined || (parent?.sampled === false && followsCallers)) return otherwise.decide(question)
+    const decision = rule.decide(question)
+    if (isNo(decision)) return Sampler.leftOut
+    if (parent === undefined || !followsCallers) return decision
+    // Taken is then what both took, the caller and the rule.
+    const callers = OtelTraceState.threshold(parent.traceState)
+    return { sampled: decision.sampled, threshold: OtelTraceState.both(decision.threshold, callers) }
+  }
+  const inside = (question: Sampler.Question, isTaken: boolean): Sampler.Decision => {
+    const rule = tests.find(({ meets }) => meets(question))
+    if (rule?.isNamed === true) {
+      const decision = rule.decide(question)
+      if (isNo(decision)) return Sampler.leftOut
+      if (isTaken) return decision
+    }
+    return rule === undefined || !isTaken ? Sampler.ask(otherwise, question) : Sampler.asParent(question)
+  }
   return {
     name: `${rules.length} rules, or ${otherwise.name}`,
-    asksInside: "taken",
+    asksInside: otherwise.asksInside === "all" ? "all" : "taken",
+    followsCallers,
     decide: (question) => {
-      for (const { meets, sampler } of tests) if (meets(question)) return sampler.decide(question)
-      return otherwise.decide(question)
+      const { parent } = question
+      return parent === undefined || parent.isRemote ? first(question) : inside(question, parent.sampled)
     }
   }
 }
 
+/** A sampler may answer anything, whatever its type says: what is no answer is told by whoever asked us. */
+const isNo = ({ sampled }: Partial<Sampler.Decision>): boolean => sampled === false
+
 type Test = (question: Sampler.Question) => boolean
 
-const conditionsOf = ({ agent, hints = {}, name, pipeline }: Rule): Test => {
-  const tests: Array<Test> = []
-  const onName = (pattern: string): void => {
-    const expression = NamePattern.toRegExp(pattern)
-    tests.push((question) => expression.test(question.name))
+/** A rule that is ready to be asked. */
+interface Compiled {
+  readonly meets: Test
+  /** Whether it is about some spans, and not about all. */
+  readonly isNamed: boolean
+  /** Decides once for a trace that has a memory, unless its sampler wishes to be asked about each span. */
+  readonly decide: (question: Sampler.Question) => Sampler.Decision
+}
+
+const compile = (rule: Rule): Compiled => {
+  const { sampler } = rule
+  const tests = conditionsOf(rule)
+  // These two say the same each time, and are most of all rules.
+  const isPlain = sampler === Sampler.always || sampler === Sampler.never
+  return {
+    meets: (question) => tests.every((test) => test(question)),
+    isNamed: tests.length > 0,
+    decide: (question) => {
+      const memory = isPlain || sampler.asksInside !== undefined ? undefined : question.memory
+      const known = memory?.get(rule)
+      if (known !== undefined) return known
+      const decision = sampler.decide(question)
+      memory?.set(rule, decision)
+      return decision
+    }
   }
-  if (name !== undefined) onName(name)
-  if (agent !== undefined) onName(handoffSpanName(agent))
-  if (pipeline !== undefined) onName(pipelineSpanName(pipeline))
-  for (const [key, value] of Object.entries(hints)) {
-    const expression = NamePattern.toRegExp(value)
-    tests.push((question) => Object.hasOwn(question.hints, key) && expression.test(String(question.hints[key])))
-  }
-  return (question) => tests.every((test) => test(question))
+}
+
+const conditionsOf = ({ agent, hints = {}, name, pipeline }: Rule): ReadonlyArray<Test> => {
+  const patterns = [
+    name,
+    agent === undefined ? undefined : handoffSpanName(agent),
+    pipeline === undefined ? undefined : pipelineSpanName(pipeline)
+  ]
+  return [
+    ...patterns.flatMap((pattern): ReadonlyArray<Test> => {
+      if (pattern === undefined) return []
+      const meets = NamePattern.matcher(pattern)
+      return [(question) => meets(question.name)]
+    }),
+    ...Object.entries(hints).map(([key, pattern]): Test => {
+      const meets = NamePattern.matcher(pattern)
+      return (question) => Object.hasOwn(question.hints, key) && meets(String(question.hints[key]))
+    })
+  ]
 }
 
 /**
  * Reads rules as a variable has them: `agent=critic: 0.1; name="chat *": 5/s; hint.tier=gold: always; *: never`.
  *
  * **Details**: rules stand between semicolons, each with its conditions before a colon and how often after it. Conditions
- * are `agent`, `pipeline`, `name` and `hint.` with a key, several with spaces between, values with spaces in quotes; `*`
- * alone is met by all. How often is `always`, `never`, a share from 0 to 1 (taken by `Sampler.probability`), or so many
- * traces a second such as `5/s`.
+ * are `agent`, `pipeline`, `name` and `hint.` with a key, each at most once, several with white space between; quotes
+ * stand around a whole value that has such, and there is none inside of them. `*` alone is met by all. How often is
+ * `always`, `never`, a share from 0 to 1 (taken by `Sampler.probability`), or so many traces a second such as `5/s`.
  *
  * **Fails with** `SamplingRulesError` that names every rule which cannot be read.
  *
@@ -114,7 +176,7 @@ const conditionsOf = ({ agent, hints = {}, name, pipeline }: Rule): Test => {
  */
 export const parse = (text: string): Result.Result<ReadonlyArray<Rule>, SamplingRulesError> =>
   collect(
-    splitOutsideQuotes(text, ";")
+    splitOutsideQuotes(text, /;/)
       .map((rule) => rule.trim())
       .filter((rule) => rule !== ""),
     (rule) => rule,
@@ -122,8 +184,8 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Rule>, Sampling
   )
 
 /**
- * Reads rules as a file has them: a JSON array such as `[{ "agent": "critic", "sample": 0.1 }]`, where `sample` is what stands
- * behind the colon in a variable, and `hints` is an object.
+ * Reads rules as a file has them: a JSON array such as `[{ "agent": "critic", "sample": 0.1 }]`, where `sample` is what
+ * stands behind the colon in a variable, `hints` is an object, and `"any": true` is the condition that all meet.
  *
  * **Fails with** `SamplingRulesError` that names every rule which cannot be read.
  *
@@ -132,9 +194,9 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Rule>, Sampling
 export const parseJson = (text: string): Result.Result<ReadonlyArray<Rule>, SamplingRulesError> => {
   const document = Result.try((): unknown => JSON.parse(text))
   if (Result.isFailure(document) || !Array.isArray(document.success)) {
-    return fail([{ rule: text.slice(0, 80), problem: "the file must be a JSON array of rules" }])
+    return fail([{ rule: text.slice(0, maxShown), problem: "the file must be a JSON array of rules" }])
   }
-  return collect(document.success, (rule) => JSON.stringify(rule), readRule)
+  return collect(document.success, shown, readRule)
 }
 
 interface Problem {
@@ -143,6 +205,15 @@ interface Problem {
 }
 
 const fail = (problems: ReadonlyArray<Problem>) => Result.fail(new SamplingRulesError({ problems }))
+
+/** What is nested deeper than the stack goes can be read, and not be written. */
+const shown = (rule: unknown): string =>
+  Result.getOrElse(
+    Result.try(() => JSON.stringify(rule)),
+    () => "nested too deep"
+  )
+
+const maxShown = 80
 
 const collect = <A>(
   rules: ReadonlyArray<A>,
@@ -158,59 +229,86 @@ const collect = <A>(
     : Result.succeed(read_.flatMap(({ result }) => (typeof result === "string" ? [] : [result])))
 }
 
-const splitOutsideQuotes = (text: string, separator: string): ReadonlyArray<string> => {
+const splitOutsideQuotes = (text: string, separator: RegExp): ReadonlyArray<string> => {
   const parts = [""]
   let isQuoted = false
   for (const character of text) {
     if (character === '"') isQuoted = !isQuoted
-    if (character === separator && !isQuoted) parts.push("")
+    if (!isQuoted && separator.test(character)) parts.push("")
     else parts[parts.length - 1] += character
   }
   return parts
 }
 
+const patternNames = new Set(["agent", "pipeline", "name"])
+const isHint = ([key]: readonly [string, string]): boolean => /^hint\../s.test(key)
 const howOften = "always, never, a share from 0 to 1, or so many traces a second such as 5/s"
 const conditions = "agent, pipeline, name or hint. with a key"
 
 /** Gives what is wrong where it cannot be read. */
 const parseRule = (text: string): Rule | string => {
-  const parts = splitOutsideQuotes(text, ":")
+  const parts = splitOutsideQuotes(text, /:/)
   const [before, sample] = [parts.slice(0, -1).join(":").trim(), parts.at(-1)!.trim()]
+  if ((text.match(/"/g)?.length ?? 0) % 2 === 1) return "a quote is not closed"
   if (parts.length < 2 || before === "") return "write it as conditions, a colon and how often"
-  const fields: Record<string, unknown> = {}
-  const hints: Record<string, string> = {}
-  for (const condition of before === "*" ? [] : splitOutsideQuotes(before, " ").filter((part) => part !== "")) {
+  if (before === "*") return readRule({ any: true, sample })
+  const found = new Map<string, string>()
+  for (const condition of splitOutsideQuotes(before, /\s/).filter((part) => part !== "")) {
     const equals = condition.indexOf("=")
     const key = condition.slice(0, Math.max(equals, 0))
     const value = condition.slice(equals + 1).replace(/^"(.*)"$/s, "$1")
-    if (key.startsWith("hint.") && key.length > "hint.".length) hints[key.slice("hint.".length)] = value
-    else if (["agent", "pipeline", "name"].includes(key)) fields[key] = value
-    else return `${JSON.stringify(condition)} is no condition: use ${conditions}, and a value after "="`
+    if (key.includes('"') || value.includes('"')) {
+      return `${JSON.stringify(condition)} has quotes that are not around a whole value`
+    }
+    if (!patternNames.has(key) && !isHint([key, value])) {
+      return `${JSON.stringify(condition)} is no condition: use ${conditions}, and a value after "="`
+    }
+    if (found.has(key)) return `${JSON.stringify(key)} is there twice`
+    found.set(key, value)
   }
-  return readRule({ ...fields, ...(Object.keys(hints).length === 0 ? {} : { hints }), sample })
+  const fields = Array.from(found)
+  return readRule({
+    ...Object.fromEntries(fields.filter((field) => !isHint(field))),
+    // From entries: an assignment to `__proto__` would be lost.
+    hints: Object.fromEntries(fields.filter(isHint).map(([key, value]) => [key.slice("hint.".length), value])),
+    sample
+  })
 }
 
 const readRule = (rule: unknown): Rule | string => {
   if (typeof rule !== "object" || rule === null) return "it must be an object"
-  const { hints, sample, ...patterns } = rule as Record<string, unknown>
-  const unknown = Object.keys(patterns).find((key) => !["agent", "pipeline", "name"].includes(key))
+  const { any, hints = {}, sample, ...patterns } = rule as Record<string, unknown>
+  const unknown = Object.keys(patterns).find((key) => !patternNames.has(key))
   if (unknown !== undefined) return `${JSON.stringify(unknown)} is no condition: use agent, pipeline, name or hints`
-  const wrong = Object.entries(patterns).find(([, value]) => typeof value !== "string" || value === "")
-  if (wrong !== undefined) return `${JSON.stringify(wrong[0])} must be a text`
   const isRecord = typeof hints === "object" && hints !== null && !Array.isArray(hints)
-  if (hints !== undefined && (!isRecord || Object.values(hints).some((value) => typeof value !== "string"))) {
+  if (!isRecord || Object.values(hints).some((value) => typeof value !== "string")) {
     return '"hints" must be an object of texts'
   }
+  const hintFields = Object.entries(hints)
+  const fields = [...Object.entries(patterns), ...hintFields.map(([key, value]) => [`hint.${key}`, value] as const)]
+  const wrong = fields.find(([, value]) => typeof value !== "string" || value === "")
+  if (wrong !== undefined) return `${JSON.stringify(wrong[0])} must be a text`
+  if (any !== undefined && any !== true) return '"any" must be true'
+  if (any === true && fields.length > 0) return '"any" goes with no other condition'
+  if (any === undefined && fields.length === 0)
+    return 'it has no condition: write "any": true where every span is meant'
   const sampler = samplerOf(sample)
   if (sampler === undefined) return `${JSON.stringify(sample) ?? "nothing"} does not say how often: use ${howOften}`
-  return { ...patterns, ...(hints === undefined ? {} : { hints: hints as Record<string, string> }), sampler }
+  return { ...patterns, ...(hintFields.length === 0 ? {} : { hints: hints as Record<string, string> }), sampler }
 }
 
 const samplerOf = (sample: unknown): Sampler.Sampler | undefined => {
   if (sample === "always") return Sampler.always
   if (sample === "never") return Sampler.never
-  const [, perSecond] = typeof sample === "string" ? (/^(\d+(?:\.\d+)?)\/s$/.exec(sample) ?? []) : []
-  if (perSecond !== undefined) return Number(perSecond) > 0 ? Sampler.rateLimited(Number(perSecond)) : undefined
-  const share = typeof sample === "string" && /^\d*\.?\d+$/.test(sample) ? Number(sample) : sample
+  const [, perSecond] = typeof sample === "string" ? (/^(.+)\/s$/s.exec(sample) ?? []) : []
+  if (perSecond !== undefined) {
+    const rate = isNumber.test(perSecond) ? Number(perSecond) : 0
+    return rate > 0 && rate < Infinity ? Sampler.rateLimited(rate) : undefined
+  }
+  // As the argument of a sampler has it.
+  const share = typeof sample === "string" ? Variable.ratio.parse(sample) : sample
   return typeof share === "number" && share >= 0 && share <= 1 ? Sampler.probability(share) : undefined
 }
+
+/** A number as `Variable.ratio` has it. */
+const isNumber = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i

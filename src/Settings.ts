@@ -4,32 +4,30 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Key } from "./Conventions.ts"
 import type { Resource } from "./SpanRecord.ts"
-import { profiles, table } from "./SettingsTable.ts"
+import * as Excerpt from "./Excerpt.ts"
+import * as OtlpEndpoint from "./OtlpEndpoint.ts"
+import { profiles } from "./SettingsProfiles.ts"
+import { receiversIn, table } from "./SettingsTable.ts"
 import * as Spelling from "./Spelling.ts"
-import { pairs, tracesUrl } from "./Variable.ts"
+import { pairs } from "./Variable.ts"
 import type * as Variable from "./Variable.ts"
+import type { Setting } from "./Variable.ts"
 
 export type { CaptureMode } from "./Content.ts"
-export type { ExporterName, ProfileName, PropagatorName, SamplerName } from "./SettingsTable.ts"
+export type { ProfileName } from "./SettingsProfiles.ts"
+export type { ExporterName, PropagatorName, SamplerName } from "./SettingsTable.ts"
+export type { Setting } from "./Variable.ts"
 export { table }
 
 /**
- * A setting and who set it: `code`, `default` or the name of a variable, which may be that of the profile.
- *
- * @since 0.1.0
- */
-export interface Setting<A> {
-  readonly value: A
-  readonly source: string
-}
-
-/**
- * What is wrong with settings, all of it at once.
+ * What is wrong with settings, all of it at once, and what else there is to be told about them.
  *
  * @since 0.1.0
  */
@@ -38,36 +36,44 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
     Schema.Struct({
       /** The name of the variable, or of the setting where code gives it. */
       variable: Schema.String,
-      /** The text that is not allowed, with `<redacted>` in place of what may be secret. */
+      /** What is not allowed, as far as it helps, with `<redacted>` in place of what may be secret. */
       value: Schema.String,
+      /** What is wrong with it, where that is not plain. */
+      reason: Schema.optionalKey(Schema.String),
       allowed: Schema.String,
       source: Schema.Literals(["environment", "code"])
     })
-  )
+  ),
+  /** Sentences about settings that are taken otherwise than written: they may be why others are wrong. */
+  notices: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return this.problems
-      .map(({ allowed, source, value, variable }) => {
-        const place = source === "code" ? "code" : "the environment"
-        return `${variable}: ${JSON.stringify(value)} is not allowed: use ${allowed} (from ${place})`
-      })
-      .join("\n")
+    const problems = this.problems.map(({ allowed, reason, source, value, variable }) => {
+      const why = reason === undefined ? "" : `${reason}; `
+      const place = source === "code" ? "code" : "the environment"
+      return `${variable}: ${JSON.stringify(value)} is not allowed: ${why}use ${allowed} (from ${place})`
+    })
+    return [...problems, ...this.notices].join("\n")
   }
 }
 
+type Defaults = { readonly [Name in keyof typeof table]: (typeof table)[Name]["default"] }
+
 /**
- * The settings without their sources, as code may give them.
+ * The settings without their sources, as code may give them: times in any form that `Duration` takes.
  *
  * @since 0.1.0
  */
-export type Values = { readonly [Name in keyof typeof table]: (typeof table)[Name]["default"] }
+export type Values = {
+  readonly [Name in keyof Defaults]: Defaults[Name] extends Duration.Duration ? Duration.Input : Defaults[Name]
+}
 
 /**
  * Every setting with its source, and what the reader should be told about them.
  *
  * @since 0.1.0
  */
-export type Settings = { readonly [Name in keyof Values]: Setting<Values[Name]> } & {
+export type Settings = { readonly [Name in keyof Defaults]: Setting<Defaults[Name]> } & {
   /** Sentences for the log about settings that are taken otherwise than written. */
   readonly notices: ReadonlyArray<string>
 }
@@ -86,6 +92,12 @@ interface Findings {
   readonly notices: Map<string, string>
 }
 
+/** As much of a text that is not allowed as may be shown, and what is wrong with it. */
+const tell = <A>(parser: Variable.Parser<A>, text: string): Pick<Problem, "value" | "reason"> => {
+  const value = Excerpt.cut(parser.tell?.(text) ?? text)
+  return parser.reason === undefined ? { value } : { value, reason: parser.reason(text) }
+}
+
 const resolve = <A>(
   row: Variable.Row<A>,
   { read }: Environment,
@@ -98,16 +110,20 @@ const resolve = <A>(
     // An empty variable is an unset one (OpenTelemetry Environment Variables §Parsing empty value).
     if (text === undefined || text === "") continue
     const parsed = parser.parse(text)
-    if (parsed !== undefined) return { value: parsed, source: name }
-    const told = parser.tell?.(text) ?? text
+    if (parsed !== undefined) {
+      const remark = parser.remark?.(text)
+      if (remark !== undefined) notices.set(name, `${name}: ${remark}`)
+      return { value: parsed, source: name }
+    }
+    const told = tell(parser, text)
     const { allowed } = parser
     if (!name.startsWith("OTEL_") || parser.salvage === undefined) {
-      problems.set(name, { variable: name, value: told, allowed, source: "environment" })
+      problems.set(name, { variable: name, ...told, allowed, source: "environment" })
       break
     }
     const left = parser.salvage(text)
     const how = left === undefined ? "is ignored" : `is taken for ${JSON.stringify(left.text)}`
-    notices.set(name, `${name}: ${JSON.stringify(told)} ${how}: use ${allowed}`)
+    notices.set(name, `${name}: ${JSON.stringify(told.value)} ${how}: use ${allowed}`)
     if (left !== undefined) return { value: left.value, source: name }
   }
   return fallback
@@ -119,13 +135,14 @@ const resolve = <A>(
  * **Details**: code counts more than `HANDSPAN_*`, these more than `OTEL_*`, these more than the other names: `table`
  * has them in order. All of them count more than the profile. A variable that another one outweighs is not looked at.
  * Texts are trimmed, an empty one counts as unset. Where nobody names an exporter or a profile it is `otlp` if an OTLP
- * endpoint is set, or the environment to `production` or `staging`: a deployed service has a collector near it, while a
- * person at a terminal wants to see something.
+ * endpoint or Jaeger's host is set, or the environment to `production` or `staging`: a deployed service has a collector near
+ * it, while a person at a terminal wants to see something.
  *
  * Where OpenTelemetry says to warn of a value in one of its variables and go on, there is a notice instead of an error.
  * There is one also for a name that begins with `HANDSPAN_` and is no setting, with the one it may have been meant for.
  *
- * **Fails with** `SettingsError` when values are not allowed; it names all of them.
+ * **Fails with** `SettingsError` when values are not allowed, from variables or from code; it names all of them, and has
+ * the notices too.
  *
  * @example
  * ```ts
@@ -154,32 +171,34 @@ const fromEnvironment = (environment: Environment, code: Partial<Values>): Resul
   const findings: Findings = { problems: new Map(), notices: new Map() }
   const resolved = resolveAll(environment, code, findings)
   checkRatio(resolved, environment, code, findings)
+  const unknown = unknownNames(environment)
   if (findings.problems.size > 0) {
-    return Result.fail(new SettingsError({ problems: [...findings.problems.values()] }))
+    const notices = [...findings.notices.values(), ...unknown]
+    return Result.fail(new SettingsError({ problems: [...findings.problems.values()], notices }))
   }
-  const settings = withBatchInQueue(withExporters(resolved, environment, findings), findings)
-  return Result.succeed({ ...settings, notices: [...findings.notices.values(), ...unknownNames(environment)] })
+  const settings = withBatchInQueue(withReceiver(resolved, environment, code, findings), findings)
+  return Result.succeed({ ...settings, notices: [...findings.notices.values(), ...unknown] })
 }
 
 type Resolved = Omit<Settings, "notices">
 
 const resolveAll = (environment: Environment, code: Partial<Values>, findings: Findings): Resolved => {
-  const base = code.otlpEndpoint
-  const given: Readonly<Record<string, unknown>> = {
-    ...code,
-    otlpEndpoint: base === undefined ? undefined : (tracesUrl(base) ?? base)
-  }
+  const given: Readonly<Record<string, unknown>> = { ...code }
   const setting = <A>(name: string, row: Variable.Row<A>, fallback: Setting<A>): Setting<A> => {
-    const value = given[name] as A | undefined
-    if (value === undefined) return resolve(row, environment, findings, fallback)
-    const parser = row.variables[0]?.parser
-    if (parser?.accepts?.(value) === false) {
-      findings.problems.set(name, { variable: name, value: String(value), allowed: parser.allowed, source: "code" })
-    }
-    return { value, source: "code" }
+    const [value, parser] = [given[name], row.variables[0]?.parser]
+    if (value === undefined || parser === undefined) return resolve(row, environment, findings, fallback)
+    // Code in plain JavaScript may give what throws when it is looked at.
+    const accepted = Result.getOrElse(
+      Result.try(() => parser.accept(value)),
+      () => undefined
+    )
+    if (accepted !== undefined) return { value: accepted, source: "code" }
+    const allowed = parser.allowedInCode ?? parser.allowed
+    findings.problems.set(name, { variable: name, ...tell(parser, textOf(value)), allowed, source: "code" })
+    return fallback
   }
   const profile = setting("profile", table.profile, { value: table.profile.default, source: "default" })
-  const changed: Readonly<Record<string, unknown>> = profile.value === undefined ? {} : profiles[profile.value]
+  const changed: Partial<Defaults> = profile.value === undefined ? {} : profiles[profile.value]
   return Object.fromEntries(
     Object.entries<Variable.Row<unknown>>(table).map(([name, row]) => [
       name,
@@ -187,11 +206,17 @@ const resolveAll = (environment: Environment, code: Partial<Values>, findings: F
         name,
         row,
         Object.hasOwn(changed, name)
-          ? { value: changed[name], source: profile.source }
+          ? { value: changed[name as keyof Defaults], source: profile.source }
           : { value: row.default, source: "default" }
       )
     ])
   ) as unknown as Resolved
+}
+
+/** A value from code, for people who look for it there. */
+const textOf = (value: unknown): string => {
+  if (typeof value === "string") return value
+  return Array.isArray(value) ? value.map(textOf).join(",") : Formatter.format(value)
 }
 
 /**
@@ -204,7 +229,7 @@ const checkRatio = (
   code: Partial<Values>,
   { notices, problems }: Findings
 ): void => {
-  const wrong = table.sampler.variables.some(({ name }) => problems.has(name))
+  const wrong = problems.has("sampler") || table.sampler.variables.some(({ name }) => problems.has(name))
   if (wrong || sampler.value.endsWith("traceidratio")) return
   const named = code.sampler !== undefined || table.sampler.variables.some(({ name }) => Boolean(read(name)?.trim()))
   for (const { name } of table.samplerRatio.variables) {
@@ -216,23 +241,29 @@ const checkRatio = (
   }
 }
 
-const withExporters = (settings: Resolved, { read }: Environment, { notices }: Findings): Resolved => {
-  const { environment, exporters, jaegerHost, jaegerPort, otlpEndpoint } = settings
+const withReceiver = (
+  settings: Resolved,
+  { read }: Environment,
+  code: Partial<Values>,
+  { notices }: Findings
+): Resolved => {
+  const { environment, exporters, otlpEndpoint } = settings
+  const textIn = (row: Variable.Row<unknown>, source: string) =>
+    row.variables.some(({ name }) => name === source) ? read(source)?.trim() : undefined
+  const chosen = OtlpEndpoint.choose({
+    ...settings,
+    receivers: receiversIn(textIn(table.exporters, exporters.source) ?? ""),
+    endpointText: otlpEndpoint.source === "code" ? code.otlpEndpoint : textIn(table.otlpEndpoint, otlpEndpoint.source)
+  })
   const deployed =
-    otlpEndpoint.source !== "default" ||
+    chosen.endpoint.source !== "default" ||
     (environment.source !== "default" && deployedEnvironments.has(environment.value.toLowerCase()))
-  const variable = table.exporters.variables.find(({ name }) => name === exporters.source)
-  const named = variable === undefined ? undefined : read(variable.name)?.toLowerCase()
-  const jaeger = named?.includes("jaeger") === true && otlpEndpoint.source === "default"
-  const jaegerUrl = `http://${jaegerHost.value}:${jaegerPort.value === 4317 ? 4317 : 4318}`
-  if (jaeger) {
-    const told = `Jaeger takes OTLP and no longer has the UDP agent: spans go to ${jaegerUrl} by OTLP`
-    notices.set("jaeger", `${exporters.source}: ${told}`)
-  }
+  const sends = exporters.source === "default" ? deployed : exporters.value.includes("otlp")
+  if (sends) for (const notice of chosen.notices) notices.set(notice, notice)
   return {
     ...settings,
     exporters: exporters.source === "default" && deployed ? { value: ["otlp"], source: "default" } : exporters,
-    otlpEndpoint: jaeger ? { value: `${jaegerUrl}/v1/traces`, source: exporters.source } : otlpEndpoint
+    otlpEndpoint: chosen.endpoint
   }
 }
 

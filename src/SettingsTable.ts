@@ -1,6 +1,6 @@
 /**
- * The table of every setting: what it means, its default, and the variables of the environment that set it. How they are
- * read is in `Settings`.
+ * The table of every setting: what it means, its default, and the variables of the environment that set it. Those of the
+ * OTLP receiver are in `OtlpSettings`; how they are read is in `Settings`.
  *
  * @since 0.1.0
  */
@@ -8,28 +8,27 @@ import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { CaptureMode } from "./Content.ts"
 import { Key } from "./Conventions.ts"
+import * as Excerpt from "./Excerpt.ts"
+import { otlpRows } from "./OtlpSettings.ts"
 import * as SamplingRules from "./SamplingRules.ts"
+import type { ProfileName } from "./SettingsProfiles.ts"
+import * as TailRulesText from "./TailRulesText.ts"
+import { duration, durationOrInfinity, millis, timeLimit, timeout } from "./TimeVariable.ts"
+import type { Trust } from "./TraceContext.ts"
+import type * as Variable from "./Variable.ts"
 import {
   anyIsNo,
   anyText,
-  baseEndpoint,
-  duration,
-  endpoint,
   flag,
-  headers,
-  host,
   integer,
+  integerOrInfinity,
   listOf,
-  millis,
   oneOf,
   openTelemetryFlag,
   pairs,
   ratio,
-  row,
-  timeout
+  row
 } from "./Variable.ts"
-import type { Trust } from "./TraceContext.ts"
-import type * as Variable from "./Variable.ts"
 
 /**
  * Where spans can go.
@@ -37,13 +36,6 @@ import type * as Variable from "./Variable.ts"
  * @since 0.1.0
  */
 export type ExporterName = "console" | "otlp" | "in_memory" | "none"
-
-/**
- * Whose defaults to start from.
- *
- * @since 0.1.0
- */
-export type ProfileName = "development" | "production" | "test"
 
 const samplers = ["always_on", "always_off", "traceidratio"] as const
 
@@ -64,6 +56,7 @@ const samplerNames = oneOf<SamplerName>(...samplers, ...samplers.map((name) => `
 export type PropagatorName = "tracecontext" | "baggage" | "b3" | "b3multi" | "none"
 
 const exporterNames = listOf("console", "otlp", "jaeger", "in_memory", "none")
+const exporterNamesInCode = listOf<ExporterName>("console", "otlp", "in_memory", "none")
 
 const withoutJaeger = (names: ReadonlyArray<ExporterName | "jaeger">): ReadonlyArray<ExporterName> => [
   ...new Set(names.map((name) => (name === "jaeger" ? "otlp" : name)))
@@ -75,16 +68,42 @@ const exporterList: Variable.Parser<ReadonlyArray<ExporterName>> = {
     const names = exporterNames.parse(text)
     return names && withoutJaeger(names)
   },
+  allowedInCode: exporterNamesInCode.allowedInCode ?? exporterNamesInCode.allowed,
+  accept: exporterNamesInCode.accept,
   salvage: (text) => {
     const left = exporterNames.salvage?.(text)
     return left && { value: withoutJaeger(left.value), text: left.text }
   }
 }
 
-const samplingRules: Variable.Parser<string> = {
-  allowed: 'rules such as agent=critic: 0.1; name="chat *": 5/s; *: always',
-  parse: (text) => (Result.isSuccess(SamplingRules.parse(text)) ? text : undefined)
+/**
+ * What the text of a variable that names exporters has of `otlp` and `jaeger`, which are one exporter in the end.
+ *
+ * @since 0.1.0
+ */
+export const receiversIn = (text: string): ReadonlyArray<"otlp" | "jaeger"> =>
+  (exporterNames.parse(text) ?? exporterNames.salvage?.(text)?.value ?? []).filter(
+    (name) => name === "otlp" || name === "jaeger"
+  )
+
+/** Takes rules as they are: whoever goes by them reads them. */
+const rules = (
+  allowed: string,
+  read: (text: string) => Result.Result<unknown, { readonly problems: Parameters<typeof Excerpt.ofProblems>[0] }>
+): Variable.Parser<string> => {
+  const parse = (text: string) => (Result.isSuccess(read(text)) ? text : undefined)
+  return {
+    allowed,
+    parse,
+    accept: (value) => (typeof value === "string" ? parse(value) : undefined),
+    reason: (text) =>
+      Result.match(read(text), { onFailure: ({ problems }) => Excerpt.ofProblems(problems), onSuccess: () => "" })
+  }
 }
+
+const samplingRules = rules('rules such as agent=critic: 0.1; name="chat *": 5/s; *: always', SamplingRules.parse)
+
+const tailRules = rules("rules such as errors; slower: 2 seconds; agent=critic; share: 0.05", TailRulesText.parse)
 
 const capture = oneOf<CaptureMode>("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
 
@@ -97,11 +116,15 @@ const captureOrFlag: Variable.Parser<CaptureMode> = {
   }
 }
 
-const resourceAttribute = (key: string): Variable.Variable<string> => ({
-  name: "OTEL_RESOURCE_ATTRIBUTES",
+/** A list of pairs sets by one of its keys what has a setting of its own. */
+const resourceAttribute = (name: "HANDSPAN_RESOURCE_ATTRIBUTES" | "OTEL_RESOURCE_ATTRIBUTES", key: string) => ({
+  name,
   parser: anyText,
   key
 })
+
+/** A limit of OpenTelemetry's, which knows no `Infinity`. */
+const limit = (name: string): Variable.Variable<number> => ({ name, parser: integer(0) })
 
 /**
  * Every setting with what it means, its default and the variables that set it, which count in their order.
@@ -128,8 +151,8 @@ export const table = {
     "LOOM_TELEMETRY_AUTO"
   ),
   exporters: row<ReadonlyArray<ExporterName>>(
-    "Where spans go, one or several with commas between. `jaeger` means OTLP to Jaeger's host. Unset: otlp where " +
-      "an OTLP endpoint or the environment `production` or `staging` is set, else console.",
+    "Where spans go, one or several with commas between. `jaeger` means OTLP to Jaeger's host. Unset: otlp where an " +
+      "OTLP endpoint, Jaeger's host or the environment `production` or `staging` is set, else console.",
     ["console"],
     exporterList,
     "HANDSPAN_EXPORTER",
@@ -165,6 +188,13 @@ export const table = {
     anyText,
     "HANDSPAN_SAMPLING_RULES_FILE"
   ),
+  tailRules: row(
+    "Rules by which traces stay when they have ended: `errors`, `unfinished`, `always`, `slower`, `agent`, `attribute`, " +
+      "`tokens`, `cost`, `share`. A trace that none keeps is dropped. Unset: all stay.",
+    "",
+    tailRules,
+    "HANDSPAN_TAIL_RULES"
+  ),
   propagators: row<ReadonlyArray<PropagatorName>>(
     "How trace context is written into headers, and read from them.",
     ["tracecontext", "baggage"],
@@ -196,7 +226,7 @@ export const table = {
   contentLength: row(
     "How many characters of each such input and output are kept.",
     16_384,
-    integer(0),
+    integerOrInfinity(0),
     "HANDSPAN_CONTENT_LENGTH"
   ),
   consoleFormat: row(
@@ -217,102 +247,43 @@ export const table = {
     anyIsNo,
     "NO_COLOR"
   ),
-  otlpEndpoint: row(
-    "The OTLP receiver. The `TRACES` variable is taken as it is; all others, and what code gives, are base URLs, to " +
-      "which `/v1/traces` is added unless they end so.",
-    "http://localhost:4318/v1/traces",
-    baseEndpoint,
-    "HANDSPAN_OTLP_ENDPOINT",
-    { name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", parser: endpoint },
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTLP_ENDPOINT",
-    "TRACING_OTLP_ENDPOINT",
-    "JAEGER_ENDPOINT"
-  ),
-  otlpProtocol: row<"http/json" | "http/protobuf" | "grpc" | undefined>(
-    "How spans travel to it. Without it the endpoint decides: grpc for port 4317, else http/protobuf.",
-    undefined,
-    oneOf("http/json", "http/protobuf", "grpc"),
-    "HANDSPAN_OTLP_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL"
-  ),
-  otlpHeaders: row(
-    "Headers of each request to it, such as keys; they are kept from logs and spans.",
-    {},
-    headers,
-    "HANDSPAN_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    "OTEL_EXPORTER_OTLP_HEADERS"
-  ),
-  otlpTimeout: row(
-    "How long one request to it may take, in milliseconds.",
-    Duration.seconds(10),
-    timeout,
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_TIMEOUT"
-  ),
-  otlpCompression: row(
-    "How requests to it are compressed; zstd is for http/protobuf and for receivers that take it.",
-    "none",
-    oneOf("none", "gzip", "zstd"),
-    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-    "OTEL_EXPORTER_OTLP_COMPRESSION"
-  ),
-  otlpCertificate: row(
-    "The PEM file of the authorities that its https certificate is checked with.",
-    "",
-    anyText,
-    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE"
-  ),
-  otlpClientCertificate: row(
-    "The PEM file of the certificate to show it.",
-    "",
-    anyText,
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
-  ),
-  otlpClientKey: row(
-    "The PEM file of its key.",
-    "",
-    anyText,
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY"
-  ),
-  jaegerHost: row("The host that the exporter `jaeger` means.", "localhost", host, "TRACING_JAEGER_HOST"),
-  jaegerPort: row(
-    "Its port. Only 4317 and 4318 take OTLP; any other means 4318.",
-    4318,
-    integer(1),
-    "TRACING_JAEGER_PORT"
-  ),
+  ...otlpRows,
   serviceName: row(
     "The service that spans belong to.",
     "unknown_service",
     anyText,
     "HANDSPAN_SERVICE_NAME",
+    resourceAttribute("HANDSPAN_RESOURCE_ATTRIBUTES", Key.serviceName),
     "OTEL_SERVICE_NAME",
-    resourceAttribute(Key.serviceName)
+    resourceAttribute("OTEL_RESOURCE_ATTRIBUTES", Key.serviceName)
   ),
   serviceVersion: row(
     "Its version, empty where it is not known.",
     "",
     anyText,
     "HANDSPAN_SERVICE_VERSION",
+    resourceAttribute("HANDSPAN_RESOURCE_ATTRIBUTES", Key.serviceVersion),
     "OTEL_SERVICE_VERSION",
-    resourceAttribute(Key.serviceVersion)
+    resourceAttribute("OTEL_RESOURCE_ATTRIBUTES", Key.serviceVersion)
   ),
   environment: row(
     "The environment it is deployed in.",
     "production",
     anyText,
     "HANDSPAN_ENVIRONMENT",
-    resourceAttribute(Key.deploymentEnvironmentName),
-    resourceAttribute(Key.deploymentEnvironment),
+    resourceAttribute("HANDSPAN_RESOURCE_ATTRIBUTES", Key.deploymentEnvironmentName),
+    resourceAttribute("HANDSPAN_RESOURCE_ATTRIBUTES", Key.deploymentEnvironment),
+    resourceAttribute("OTEL_RESOURCE_ATTRIBUTES", Key.deploymentEnvironmentName),
+    resourceAttribute("OTEL_RESOURCE_ATTRIBUTES", Key.deploymentEnvironment),
     "ENVIRONMENT"
   ),
-  resourceAttributes: row("More attributes of it.", {}, pairs, "OTEL_RESOURCE_ATTRIBUTES"),
+  resourceAttributes: row(
+    "More attributes of it.",
+    {},
+    pairs,
+    "HANDSPAN_RESOURCE_ATTRIBUTES",
+    "OTEL_RESOURCE_ATTRIBUTES"
+  ),
   logFormat: row(
     "How log lines carry the ids of their span: as annotations, as JSON lines, not at all.",
     "annotate",
@@ -326,16 +297,18 @@ export const table = {
     "HANDSPAN_SHUTDOWN_TIMEOUT"
   ),
   exportTimeout: row(
-    "How long one export may take, in milliseconds.",
+    "How long one export may take; in `OTEL_` variables in milliseconds, 0 for no limit.",
     Duration.seconds(30),
-    timeout,
-    "OTEL_BSP_EXPORT_TIMEOUT"
+    timeLimit,
+    "HANDSPAN_EXPORT_TIMEOUT",
+    { name: "OTEL_BSP_EXPORT_TIMEOUT", parser: timeout }
   ),
   batchDelay: row(
-    "How old a span may get before its batch leaves, in milliseconds.",
+    "How old a span may get before its batch leaves; in `OTEL_` variables in milliseconds.",
     Duration.seconds(5),
-    millis,
-    "OTEL_BSP_SCHEDULE_DELAY"
+    duration,
+    "HANDSPAN_BATCH_DELAY",
+    { name: "OTEL_BSP_SCHEDULE_DELAY", parser: millis }
   ),
   queueSize: row(
     "How many spans may wait in memory; more go to the spool, or are dropped and counted.",
@@ -366,7 +339,7 @@ export const table = {
     "HANDSPAN_SPOOL_DIRECTORY"
   ),
   spoolBytes: row("How many bytes the spool may have.", 256 * 1024 * 1024, integer(1), "HANDSPAN_SPOOL_BYTES"),
-  spoolAge: row("How long the spool keeps spans.", Duration.days(7), duration, "HANDSPAN_SPOOL_AGE"),
+  spoolAge: row("How long the spool keeps spans.", Duration.days(7), durationOrInfinity, "HANDSPAN_SPOOL_AGE"),
   pendingSpans: row(
     "Whether a span is also sent when it starts, so that viewers show what is running. For receivers that know one " +
       "span by its id: others show it twice.",
@@ -377,49 +350,51 @@ export const table = {
   openSpanWarning: row<Duration.Duration>(
     "How long a span may be open before the log warns of it. Unset: for ever.",
     Duration.infinity,
-    duration,
+    durationOrInfinity,
     "HANDSPAN_OPEN_SPAN_WARNING"
   ),
   spanAttributeCount: row(
     "How many attributes a span keeps.",
     128,
-    integer(0),
-    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_ATTRIBUTE_COUNT_LIMIT"
+    integerOrInfinity(0),
+    "HANDSPAN_SPAN_ATTRIBUTE_COUNT",
+    limit("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
+    limit("OTEL_ATTRIBUTE_COUNT_LIMIT")
   ),
   attributeValueLength: row(
     "How many characters a text attribute keeps.",
     Infinity,
-    integer(0),
-    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
+    integerOrInfinity(0),
+    "HANDSPAN_ATTRIBUTE_VALUE_LENGTH",
+    limit("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+    limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
   ),
-  spanEventCount: row("How many events a span keeps.", 128, integer(0), "OTEL_SPAN_EVENT_COUNT_LIMIT"),
-  spanLinkCount: row("How many links a span keeps.", 128, integer(0), "OTEL_SPAN_LINK_COUNT_LIMIT"),
-  eventAttributeCount: row("How many attributes an event keeps.", 128, integer(0), "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"),
-  linkAttributeCount: row("How many attributes a link keeps.", 128, integer(0), "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")
-}
-
-/**
- * What each profile changes of the defaults.
- *
- * @since 0.1.0
- */
-export const profiles: Readonly<
-  Record<ProfileName, { readonly [Name in keyof typeof table]?: (typeof table)[Name]["default"] }>
-> = {
-  development: {
-    exporters: ["console"],
-    consoleFormat: "pretty",
-    sampler: "always_on",
-    samplerRatio: 1,
-    environment: "development"
-  },
-  production: {
-    exporters: ["otlp"],
-    sampler: "parentbased_traceidratio",
-    samplerRatio: 0.1,
-    environment: "production"
-  },
-  test: { exporters: ["in_memory"], sampler: "always_on", samplerRatio: 1, environment: "test" }
+  spanEventCount: row(
+    "How many events a span keeps.",
+    128,
+    integerOrInfinity(0),
+    "HANDSPAN_SPAN_EVENT_COUNT",
+    limit("OTEL_SPAN_EVENT_COUNT_LIMIT")
+  ),
+  spanLinkCount: row(
+    "How many links a span keeps.",
+    128,
+    integerOrInfinity(0),
+    "HANDSPAN_SPAN_LINK_COUNT",
+    limit("OTEL_SPAN_LINK_COUNT_LIMIT")
+  ),
+  eventAttributeCount: row(
+    "How many attributes an event keeps.",
+    128,
+    integerOrInfinity(0),
+    "HANDSPAN_EVENT_ATTRIBUTE_COUNT",
+    limit("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT")
+  ),
+  linkAttributeCount: row(
+    "How many attributes a link keeps.",
+    128,
+    integerOrInfinity(0),
+    "HANDSPAN_LINK_ATTRIBUTE_COUNT",
+    limit("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT")
+  )
 }

@@ -175,6 +175,16 @@ export const Scope: Context.Reference<InstrumentationScope> = Context.Reference<
 )
 
 /**
+ * What a program says of its spans before they begin, for samplers: of fibers, or of a span as an annotation. `Sampler.withHints`
+ * sets it.
+ *
+ * @since 0.1.0
+ */
+export const Hints: Context.Reference<Attributes> = Context.Reference("handspan/SpanRecord/Hints", {
+  defaultValue: (): Attributes => ({})
+})
+
+/**
  * Turns any value into what an attribute can hold, a copy that keeps nothing of the program alive.
  *
  * **Details**: lists of plain values stay lists, every other object becomes JSON text, where `Redacted` values read

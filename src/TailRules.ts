@@ -1,15 +1,17 @@
 /**
  * What a trace is kept for when its end is known: rules that look at each span as it ends, add up a number for its trace,
- * and say at the end what that comes to. Which traces wait for their end, and for how long, is TailSampler's.
+ * and say at the end what that comes to. Which traces wait for their end, and for how long, is TailSampler's; how rules are
+ * written as text is TailRulesText's.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import { handoffSpanName, Key, modelSpanName, Operation } from "./Conventions.ts"
 import * as NamePattern from "./NamePattern.ts"
-import * as Sampler from "./Sampler.ts"
+import * as DurationInput from "./DurationInput.ts"
+import { RecentDurations } from "./RecentDurations.ts"
 import type { AttributeValue, SpanKind, SpanStatus } from "./SpanRecord.ts"
 
 /**
@@ -102,12 +104,15 @@ export const never = (rule: Rule): Rule => ({ ...rule, name: `never ${rule.name}
 export const errors = (): Rule => some("errors", ({ status }) => status.code === "error")
 
 /**
- * Keeps traces that took longer than so much.
+ * Keeps traces that took longer than so much. Throws a `RangeError` for what is no duration, or less than nothing.
  *
  * @since 0.1.0
  */
 export const slowerThan = (duration: Duration.Input): Rule => {
-  const threshold = Duration.fromInputUnsafe(duration)
+  const threshold = DurationInput.read(duration)
+  if (threshold === undefined) {
+    throw new RangeError(`Cannot sample: duration is ${Formatter.format(duration)}, and must be a duration from 0 up`)
+  }
   const nanos = Option.getOrUndefined(Duration.toNanos(threshold))
   return {
     name: `slower than ${Duration.format(threshold)}`,
@@ -119,7 +124,7 @@ export const slowerThan = (duration: Duration.Input): Rule => {
 /**
  * Keeps traces whose local root is among the slowest of its name: with 0.95, fewer than 5 % of those before it were as slow.
  *
- * **Details**: `percentile` is above 0 and below 1. Of each name the last ones are remembered, `window` of them at most and
+ * **Details**: `percentile` is above 0 and at most 0.9999. Of each name the last ones are remembered, `window` of them at most and
  * half as many at least, by buckets of 4 %; default: 1,000, or 20 / (1 − percentile) where that is more. It keeps nothing
  * before it has seen 5 / (1 − percentile) of a name: 100 for 0.95, 500 for 0.99. Names beyond the first 200 are judged
  * together. Throws a `RangeError` for what is no percentile, and for a window of fewer than twice what it must have seen.
@@ -133,18 +138,18 @@ export const slowerThanPercentile = (
   percentile: number,
   options: { readonly window?: number | undefined } = {}
 ): Rule => {
-  if (!(percentile > 0 && percentile < 1)) {
-    throw new RangeError(`Cannot sample: percentile is ${percentile}, and must be above 0 and below 1`)
+  if (!(percentile > 0 && percentile <= maxPercentile)) {
+    throw new RangeError(`Cannot sample: percentile is ${percentile}, and must be above 0 and at most ${maxPercentile}`)
   }
   const enough = Math.round(5 / (1 - percentile))
   const { window = Math.max(1_000, enough * 4) } = options
   if (!(window >= enough * 2 && Number.isSafeInteger(window))) {
     throw new RangeError(`Cannot sample: window is ${window}, and must be a whole number from ${enough * 2}`)
   }
-  const make = () => new Durations(1 - percentile, enough, window)
-  const byName = new Map<string, Durations>()
-  let others: Durations | undefined
-  const durationsOf = (name: string): Durations => {
+  const make = () => new RecentDurations(1 - percentile, enough, window)
+  const byName = new Map<string, RecentDurations>()
+  let others: RecentDurations | undefined
+  const durationsOf = (name: string): RecentDurations => {
     const known = byName.get(name) ?? (byName.size < maxNames ? undefined : (others ??= make()))
     if (known !== undefined) return known
     const made = make()
@@ -158,50 +163,8 @@ export const slowerThanPercentile = (
 }
 
 const maxNames = 200
-const bucketsPerDoubling = 16
-/** From a microsecond up to twelve days; 5 KB for each name. */
-const bucketCount = bucketsPerDoubling * 40
-
-/** The durations of the last spans of a name, by buckets, in two halves of which the older one is forgotten as a whole. */
-class Durations {
-  private recent = new Uint32Array(bucketCount)
-  private older = new Uint32Array(bucketCount)
-  private inRecent = 0
-  private inOlder = 0
-  private readonly slowShare: number
-  private readonly enough: number
-  private readonly half: number
-
-  constructor(slowShare: number, enough: number, window: number) {
-    this.slowShare = slowShare
-    this.enough = enough
-    this.half = Math.floor(window / 2)
-  }
-
-  /** Says whether a span is slow beside those that came before it, and remembers it. */
-  takeIsSlow(durationNanos: bigint): boolean {
-    const micros = Math.max(Number(durationNanos) / 1e3, 0)
-    const bucket = Math.min(Math.floor(Math.log2(1 + micros) * bucketsPerDoubling), bucketCount - 1)
-    const isSlow = this.isSlow(bucket)
-    this.recent[bucket]!++
-    if (++this.inRecent >= this.half) {
-      const forgotten = this.older.fill(0)
-      this.older = this.recent
-      this.recent = forgotten
-      this.inOlder = this.inRecent
-      this.inRecent = 0
-    }
-    return isSlow
-  }
-
-  private isSlow(bucket: number): boolean {
-    const all = this.inRecent + this.inOlder
-    if (all < this.enough) return false
-    let left = all * this.slowShare
-    for (let i = bucketCount - 1; i >= bucket && left > 0; i--) left -= this.recent[i]! + this.older[i]!
-    return left > 0
-  }
-}
+/** Beyond it, nothing would be kept before half a million of one name had been seen. */
+const maxPercentile = 0.9999
 
 /**
  * Keeps traces with a handoff to an agent, or with a span of another library that names it. In the pattern `*` stands for
@@ -210,12 +173,12 @@ class Durations {
  * @since 0.1.0
  */
 export const agent = (pattern: string): Rule => {
-  const ofHandoff = NamePattern.toRegExp(handoffSpanName(pattern))
-  const ofAgent = NamePattern.toRegExp(pattern)
+  const ofHandoff = NamePattern.matcher(handoffSpanName(pattern))
+  const ofAgent = NamePattern.matcher(pattern)
   return some(`agent ${pattern}`, (span) => {
-    if (ofHandoff.test(span.name)) return true
+    if (ofHandoff(span.name)) return true
     const name = span.attribute(Key.agentName)
-    return typeof name === "string" && ofAgent.test(name)
+    return typeof name === "string" && ofAgent(name)
   })
 }
 
@@ -226,25 +189,26 @@ export const agent = (pattern: string): Rule => {
  * @since 0.1.0
  */
 export const attribute = (key: string, value: string | ((value: AttributeValue) => boolean) = "*"): Rule => {
-  const meets = typeof value === "string" ? toTest(NamePattern.toRegExp(value)) : value
+  const meets = typeof value === "string" ? toTest(NamePattern.matcher(value)) : value
   return some(typeof value === "string" ? `${key}=${value}` : key, (span) => {
     const found = span.attribute(key)
     return found !== undefined && meets(found)
   })
 }
 
-const toTest = (expression: RegExp) => (value: AttributeValue) =>
-  Array.isArray(value) ? value.some((item) => expression.test(String(item))) : expression.test(String(value))
+const toTest = (meets: (text: string) => boolean) => (value: AttributeValue) =>
+  Array.isArray(value) ? value.some((item) => meets(String(item))) : meets(String(value))
 
 /**
  * Keeps traces whose model calls used more than so many tokens, those that went in and those that came out together.
  *
  * **Details**: what agents, pipelines and tools say of their tokens is the sum of model calls below them, and not counted.
+ * Throws a `RangeError` for what is no number from 0 up.
  *
  * @since 0.1.0
  */
 export const tokensAbove = (tokens: number): Rule => ({
-  name: `more than ${tokens} tokens`,
+  name: `more than ${fromZero("tokens", tokens)} tokens`,
   verdict: "keep",
   count: (span) => (isModelCall(span) ? amount(span, Key.inputTokens) + amount(span, Key.outputTokens) : 0),
   applies: (_, sum) => sum > tokens
@@ -254,7 +218,8 @@ export const tokensAbove = (tokens: number): Rule => ({
  * Keeps traces that cost more than so many US dollars.
  *
  * **Details**: there is no agreed attribute for a cost, so `key` says where it stands. Default: model calls alone count, as
- * what stands on others is mostly the sum of those; with `on: "all"` every span counts that has the attribute.
+ * what stands on others is mostly the sum of those; with `on: "all"` every span counts that has the attribute. Throws a
+ * `RangeError` for what is no number from 0 up.
  *
  * @since 0.1.0
  */
@@ -262,11 +227,16 @@ export const costAbove = (
   dollars: number,
   options: { readonly key: string; readonly on?: "models" | "all" | undefined }
 ): Rule => ({
-  name: `costs more than $${dollars}`,
+  name: `costs more than $${fromZero("dollars", dollars)}`,
   verdict: "keep",
   count: (span) => (options.on === "all" || isModelCall(span) ? amount(span, options.key) : 0),
   applies: (_, sum) => sum > dollars
 })
+
+const fromZero = (what: string, number: number): number => {
+  if (number >= 0) return number
+  throw new RangeError(`Cannot sample: ${what} is ${number}, and must be a number from 0 up`)
+}
 
 const aboveModels = new Set<AttributeValue>([Operation.invokeAgent, Operation.invokeWorkflow, Operation.executeTool])
 
@@ -309,7 +279,7 @@ const amount = (span: SpanSummary, key: string): number => {
  * @since 0.1.0
  */
 export const share = (share: number, options: { readonly of?: Rule | undefined } = {}): Rule => {
-  Sampler.probability(share)
+  if (!(share >= 0 && share <= 1)) throw new RangeError(`Cannot sample: share is ${share}, and must be from 0 to 1`)
   const { of } = options
   if (of === undefined) return { ...always, name: `share ${share}`, share }
   return { ...of, name: `share ${share} of ${of.name}`, verdict: "keep", share: share * (of.share ?? 1) }
@@ -346,90 +316,3 @@ export const errorsOrSlower = (options: {
   /** The share of the others that is kept too, from 0 to 1. Default: 0. */
   readonly share?: number | undefined
 }): ReadonlyArray<Rule> => [errors(), slowerThan(options.than), share(options.share ?? 0)]
-
-/**
- * Asks rules about traces, so that nothing comes of it but a verdict: one that throws, or counts what is no number, keeps.
- *
- * @since 0.1.0
- */
-export class Jury {
-  /** How often a rule failed. */
-  problems = 0
-  private readonly rules: ReadonlyArray<Rule>
-  private readonly samplers: ReadonlyArray<Sampler.Sampler>
-  private readonly onProblem: ((rule: string, problem: unknown) => void) | undefined
-  private readonly told = new Set<Rule>()
-
-  constructor(rules: ReadonlyArray<Rule>, onProblem?: (rule: string, problem: unknown) => void) {
-    this.rules = rules
-    this.samplers = rules.map(({ share = 1 }) => Sampler.probability(share))
-    this.onProblem = onProblem
-  }
-
-  /** Adds up what rules count of a span. What failed once is no number from then on, whatever is added. */
-  count(span: SpanSummary, sums: Array<number>, from = 0): void {
-    let at = from
-    const counted = caught(() => {
-      for (; at < this.rules.length; at++) {
-        const { count } = this.rules[at]!
-        if (count !== undefined) sums[at] = (sums[at] ?? 0) + count(span)
-      }
-    })
-    if (Result.isSuccess(counted)) return
-    sums[at] = NaN
-    this.note(this.rules[at]!, counted.failure)
-    this.count(span, sums, at + 1)
-  }
-
-  /**
-   * Gives the name of the rule that keeps a trace, with how many of 2^56 are not kept where this one is; `undefined` where
-   * none does. Of several, the one with the largest share decides: by that one the others are kept too.
-   */
-  judge(trace: TraceSummary, sums: ReadonlyArray<number>, traceState: string) {
-    let most: { readonly rule: Rule; readonly share: number; readonly sampler: Sampler.Sampler } | undefined
-    for (const [index, rule] of this.rules.entries()) {
-      const applies = this.ask(rule, trace, sums[index] ?? 0)
-      if (applies && rule.verdict === "drop") break
-      const share = applies === undefined ? 1 : (rule.share ?? 1)
-      if (applies !== false && share > (most?.share ?? 0)) most = { rule, share, sampler: this.samplers[index]! }
-      if (most?.share === 1) return { rule: most.rule.name, threshold: 0n }
-    }
-    const { sampled, threshold = 0n } = most?.sampler.decide(questionOf(trace.traceId, traceState)) ?? {
-      sampled: false
-    }
-    return sampled && most !== undefined ? { rule: most.rule.name, threshold } : undefined
-  }
-
-  /** Gives `undefined` for a rule that failed. */
-  private ask(rule: Rule, trace: TraceSummary, sum: number): boolean | undefined {
-    if (Number.isFinite(sum)) {
-      const applies = caught(() => rule.applies(trace, sum))
-      if (Result.isSuccess(applies)) return applies.success
-      this.note(rule, applies.failure)
-    } else if (!this.told.has(rule)) {
-      this.note(rule, new TypeError("Cannot add up what count gives: it is no number"))
-    }
-    return undefined
-  }
-
-  private note(rule: Rule, problem: unknown): void {
-    this.problems++
-    if (this.told.has(rule)) return
-    this.told.add(rule)
-    caught(() => this.onProblem?.(rule.name, problem))
-  }
-}
-
-const caught = <A>(evaluate: () => A): Result.Result<A, unknown> =>
-  Result.try({ try: evaluate, catch: (problem) => problem })
-
-/** A share is taken by the random number of the trace, wherever that stands. */
-const questionOf = (traceId: string, traceState: string): Sampler.Question => ({
-  traceId,
-  name: "",
-  kind: "internal",
-  startTimeUnixNano: 0n,
-  parent: { spanId: "", sampled: true, isRemote: false, flags: 0, traceState },
-  hints: {},
-  baggage: new Map()
-})

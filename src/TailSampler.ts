@@ -1,70 +1,29 @@
 /**
  * Holds the spans of a trace until its end, and then keeps them all or none. A state machine and nothing else: it reads no
- * clock and runs no Effect, so that every step of it can be tested. What a trace is kept for is said by TailRules; who
- * gives it spans and time is Recording.
+ * clock and runs no Effect, so that every step of it can be tested. What a trace is kept for is said by TailRules, how much
+ * may wait by TailOptions; who gives it spans and time is Recording.
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
 import type { EncodableSpan, FlatAttributes, TraceWords } from "./EncodableSpan.ts"
 import { HeldSpans } from "./HeldSpans.ts"
 import * as Hex from "./Hex.ts"
-import * as OtelTraceState from "./OtelTraceState.ts"
-import { field } from "./ProtobufWriter.ts"
 import type { EncodedSpan } from "./SpanEncoder.ts"
 import type * as SpanRecord from "./SpanRecord.ts"
-import { Jury, type Rule, type SpanSummary, type TraceSummary } from "./TailRules.ts"
+import { type Finding, TailJury } from "./TailJury.ts"
+import { type Bounds, boundsOf, type Decision, type Options } from "./TailOptions.ts"
+import type { SpanSummary, TraceSummary } from "./TailRules.ts"
+import { ThresholdWriter } from "./TailTraceState.ts"
 
-/**
- * How traces are decided, and how many of them may wait.
- *
- * @since 0.1.0
- */
-export interface Options {
-  /** Asked in their order; a trace that none keeps is dropped. */
-  readonly rules: ReadonlyArray<Rule>
-  /** Given the spans that stay, those of a trace in the order in which they ended. The bytes hold during the call. */
-  readonly onKeep: (span: EncodedSpan) => void
-  /** Told of each rule that throws or gives no number, once. Its traces are kept. */
-  readonly onProblem?: ((rule: string, problem: unknown) => void) | undefined
-  /** Traces that may wait. Default: 10,000. */
-  readonly traces?: number | undefined
-  /** Spans that may wait. Default: 100,000. */
-  readonly spans?: number | undefined
-  /** Bytes that they may have, of which the memory may be twice as much, and 8 KiB for each trace. Default: 64 MiB. */
-  readonly bytes?: number | undefined
-  /**
-   * How long a trace that is complete waits whether more of it starts: work in the background, another call of the same
-   * caller. Default: 0 seconds.
-   */
-  readonly settle?: Duration.Input | undefined
-  /** How long a trace waits for its other spans after its local root has ended. Default: 30 seconds. */
-  readonly age?: Duration.Input | undefined
-  /**
-   * How long it may have gone on while its local root is open. Default: an hour. Work of agents may take as long, and its
-   * end is what was waited for; memory is bounded without it, and what is open for ever is the oldest when that is full.
-   */
-  readonly openAge?: Duration.Input | undefined
-  /** Without room, whether rules decide the oldest by what is known of it, or it is kept. Default: `decideOldest`. */
-  readonly overflow?: "decideOldest" | "keepOldest" | undefined
-  /** Of how many traces it is remembered what was decided, at least, and twice as many at most. Default: 10,000. */
-  readonly remembered?: number | undefined
-}
-
-/** Where the threshold is not 0, it goes into the `tracestate` of spans that have one. */
-interface Verdict {
-  readonly isKept: boolean
-  readonly threshold: bigint
-}
+export type { Decision, Options } from "./TailOptions.ts"
 
 /**
  * Decides at the end of each trace whether it stays.
  *
  * **Details**: a trace is complete when none of its spans in this process is open, and decided then and there, or when it
- * has settled. Others are decided all the same, by what is known, when their time is up (`tick`), when there is no room, or
- * at the end of it all (`flush`). Later spans follow the verdict; one whose trace is not known, or not any more, is decided
- * by itself. Never fails.
+ * has settled. Others are decided all the same, by what is known, when their time is up (`tick`), when there is no room, when
+ * somebody wants to see them off (`decideEnded`), or at the end of it all (`flush`). Later spans follow the verdict; one
+ * whose trace is not known, or not any more, is decided by itself. Never fails.
  *
  * @example
  * ```ts
@@ -88,36 +47,24 @@ export class TailSampler {
   /** Spans that were given to `onKeep`, and those that were not, by verdict. */
   kept = 0
   dropped = 0
-  droppedTraces = 0
-  /** Traces that were kept, by the rule that kept them, or by `overflow`. */
-  readonly keptBy = new Map<string, number>()
-  /** Traces that were decided while spans of them were open. */
-  readonly early = { age: 0, overflow: 0, flush: 0 }
   private readonly options: Options
-  private readonly bounds: { readonly traces: number; readonly spans: number; readonly bytes: number }
-  private readonly settleTime: bigint
-  private readonly age: bigint
-  private readonly openAge: bigint
-  private readonly jury: Jury
+  private readonly bounds: Bounds
+  private readonly jury: TailJury
   private readonly verdicts: Verdicts
+  private readonly thresholds = new ThresholdWriter()
   private readonly traces = new Map<string, Trace>()
   /** Those of them that hold spans, in the order in which they began to. */
   private readonly waiting = new Set<Trace>()
   private readonly pool: Array<Uint8Array<ArrayBuffer>> = []
   /** The latest instant that anybody spoke of. */
   private latest = 0n
-  private rewrite: Rewrite | undefined
 
-  /** Throws a `RangeError` where a rule's share is none. */
+  /** Throws a `RangeError` where a bound, a time or a rule's share is none. */
   constructor(options: Options) {
-    const { bytes = 64 * 1024 * 1024, rules, spans = 100_000, traces = 10_000 } = options
     this.options = options
-    this.bounds = { traces, spans, bytes }
-    this.settleTime = nanos(options.settle ?? "0 seconds")
-    this.age = nanos(options.age ?? "30 seconds")
-    this.openAge = nanos(options.openAge ?? "1 hour")
-    this.jury = new Jury(rules, options.onProblem)
-    this.verdicts = new Verdicts(options.remembered ?? 10_000)
+    this.bounds = boundsOf(options)
+    this.jury = new TailJury(options.rules, options.onProblem)
+    this.verdicts = new Verdicts(this.bounds.remembered)
   }
 
   /** A span has started. To be told of each that will end. */
@@ -153,7 +100,7 @@ export class TailSampler {
     if (isRoot) this.endRoot(trace, span)
     this.jury.count(summarize(span, isRoot), trace.sums)
     trace.lastEndTimeUnixNano = span.endTimeUnixNano
-    if (trace.open === 0 && this.settleTime === 0n) this.decide(trace)
+    if (trace.open === 0 && this.bounds.settle === 0n) this.decide(trace)
     if (this.isOverfull) this.makeRoom()
   }
 
@@ -163,14 +110,17 @@ export class TailSampler {
     for (const trace of Array.from(this.waiting)) if (this.isDue(trace, now)) this.decide(trace, "age")
   }
 
+  /**
+   * Decides the traces whose local root has ended, because somebody wants to see them off. Those whose root is open wait on:
+   * how they end is not known.
+   */
+  decideEnded(): void {
+    for (const trace of Array.from(this.waiting)) if (trace.openRoots === 0) this.decide(trace, "flush")
+  }
+
   /** Decides all that is there, because nobody will wait any more. */
   flush(): void {
     for (const trace of Array.from(this.waiting)) this.decide(trace, "flush")
-  }
-
-  /** How often a rule threw, or counted what is no number. */
-  get problems(): number {
-    return this.jury.problems
   }
 
   /** Traces that wait. */
@@ -179,14 +129,14 @@ export class TailSampler {
   }
 
   private get isOverfull(): boolean {
-    const { bytes, spans, traces } = this.bounds
-    return this.held > spans || this.heldBytes > bytes || this.heldTraces > traces
+    const { maxBytes, maxSpans, maxTraces } = this.bounds
+    return this.held > maxSpans || this.heldBytes > maxBytes || this.heldTraces > maxTraces
   }
 
   private isDue(trace: Trace, now: bigint): boolean {
-    if (trace.open === 0) return trace.lastEndTimeUnixNano + this.settleTime <= now
-    if (trace.openRoots > 0) return trace.startTimeUnixNano + this.openAge <= now
-    return trace.rootEndTimeUnixNano + this.age <= now
+    if (trace.open === 0) return trace.lastEndTimeUnixNano + this.bounds.settle <= now
+    if (trace.openRoots > 0) return trace.startTimeUnixNano + this.bounds.openAge <= now
+    return trace.rootEndTimeUnixNano + this.bounds.age <= now
   }
 
   private makeRoom(): void {
@@ -222,16 +172,15 @@ export class TailSampler {
   }
 
   /** Lets a trace go, and then says whether its spans stay. */
-  private decide(trace: Trace, reason?: keyof TailSampler["early"]): void {
+  private decide(trace: Trace, reason?: Decision["early"]): void {
     const { id, spans } = trace
     const early = trace.open > 0 ? reason : undefined
     // A rule that records spans itself may have had this one decided meanwhile.
     if (spans === undefined || !this.waiting.delete(trace)) return
     this.traces.delete(id)
     this.heldBytes -= spans.length
-    if (early !== undefined) this.early[early]++
-    const isKeptBlindly = early === "overflow" && this.options.overflow === "keepOldest"
-    const verdict = isKeptBlindly ? this.keep("overflow", 0n) : this.judge(trace, spans)
+    const isKeptBlindly = early === "overflow" && this.bounds.overflow === "keepOldest"
+    const verdict = isKeptBlindly ? keptForWantOfRoom : this.judge(trace, spans)
     this.verdicts.set(id, verdict)
     if (verdict.isKept) {
       spans.each((span, traceState) => {
@@ -243,50 +192,33 @@ export class TailSampler {
       this.dropped += spans.count
     }
     if (this.pool.length < maxPooled && spans.bytes.length <= maxPooledBytes) this.pool.push(spans.bytes)
+    this.options.onDecision?.({ isKept: verdict.isKept, rule: verdict.rule, early })
   }
 
-  private judge(trace: Trace, spans: HeldSpans): Verdict {
+  private judge(trace: Trace, spans: HeldSpans): Finding {
     const summary: TraceSummary = {
       traceId: trace.id,
       spans: spans.count,
       durationNanos: trace.openRoots > 0 ? this.latest - trace.startTimeUnixNano : trace.rootDurationNanos,
       isComplete: trace.open === 0
     }
-    const found = this.jury.judge(summary, trace.sums, trace.traceState)
-    if (found !== undefined) return this.keep(found.rule, found.threshold)
-    this.droppedTraces++
-    return dropped
+    return this.jury.judge(summary, trace.sums, trace.traceState)
   }
 
-  private keep(reason: string, threshold: bigint): Verdict {
-    this.keptBy.set(reason, (this.keptBy.get(reason) ?? 0) + 1)
-    return { isKept: true, threshold }
-  }
-
-  private settle(span: EncodedSpan, traceState: string, { isKept, threshold }: Verdict): void {
+  private settle(span: EncodedSpan, traceState: string, { isKept, threshold }: Finding): void {
     if (!isKept) {
       this.dropped++
       return
     }
     this.kept++
-    this.options.onKeep(threshold === 0n ? span : this.atThreshold(span, traceState, threshold))
-  }
-
-  private atThreshold(span: EncodedSpan, traceState: string, threshold: bigint): EncodedSpan {
-    if (this.rewrite?.before !== traceState || this.rewrite.threshold !== threshold) {
-      this.rewrite = rewriteOf(traceState, threshold)
-    }
-    return this.rewrite.after === undefined ? span : withTraceState(span, this.rewrite)
+    this.options.onKeep(this.thresholds.write(span, traceState, threshold))
   }
 }
 
-const dropped: Verdict = { isKept: false, threshold: 0n }
+const keptForWantOfRoom: Finding = { isKept: true, rule: "overflow", threshold: 0n }
 const maxPooled = 64
 /** What one large trace has grown must not go round among small ones that wait. */
 const maxPooledBytes = 4 * HeldSpans.initialBytes
-
-const nanos = (duration: Duration.Input): bigint =>
-  Option.getOrElse(Duration.toNanos(Duration.fromInputUnsafe(duration)), () => 2n ** 64n)
 
 /** The Recorder's traces know their ids as texts. */
 const idOf = (trace: TraceWords & { readonly id?: string }): string =>
@@ -341,15 +273,15 @@ class Trace {
 
 /** The verdicts of the last traces, in two halves of which the older one is forgotten as a whole. */
 class Verdicts {
-  private recent = new Map<string, Verdict>()
-  private older = new Map<string, Verdict>()
+  private recent = new Map<string, Finding>()
+  private older = new Map<string, Finding>()
   private readonly half: number
 
   constructor(half: number) {
     this.half = half
   }
 
-  get(id: string): Verdict | undefined {
+  get(id: string): Finding | undefined {
     const recent = this.recent.get(id)
     if (recent !== undefined) return recent
     const older = this.older.get(id)
@@ -357,45 +289,11 @@ class Verdicts {
     return older
   }
 
-  set(id: string, verdict: Verdict): void {
+  set(id: string, verdict: Finding): void {
     if (this.recent.size >= this.half) {
       this.older = this.recent
       this.recent = new Map()
     }
     this.recent.set(id, verdict)
   }
-}
-
-/** What becomes of a `tracestate` in the spans of a trace that stays by chance. */
-interface Rewrite {
-  readonly before: string
-  readonly threshold: bigint
-  /** How many bytes its field has. */
-  readonly length: number
-  /** The field in its place, `undefined` where it stays as it is. */
-  readonly after: Uint8Array | undefined
-}
-
-/** Where nobody knows how probable it was that a span came this far, nobody knows it now. */
-const rewriteOf = (before: string, threshold: bigint): Rewrite => {
-  const own = OtelTraceState.threshold(before)
-  const isTold = own === undefined || own >= threshold
-  const after = isTold ? undefined : traceStateField(OtelTraceState.withThreshold(before, threshold))
-  return { before, threshold, length: traceStateField(before).length, after }
-}
-
-const traceStateField = (traceState: string): Uint8Array => field(0x1a, new TextEncoder().encode(traceState))
-
-/** What SpanEncoder writes begins with both ids, 28 bytes, and then comes the tracestate. */
-const withTraceState = (span: EncodedSpan, { after = new Uint8Array(), length }: Rewrite): EncodedSpan => {
-  const { bytes, resource, scope } = span
-  let ids = 1
-  while (bytes[ids++]! > 0x7f);
-  const rest = bytes.subarray(ids + 28 + length, span.length)
-  const head = field(0x12, bytes.subarray(ids, ids + 28), after.length + rest.length)
-  const written = new Uint8Array(head.length + after.length + rest.length)
-  written.set(head)
-  written.set(after, head.length)
-  written.set(rest, head.length + after.length)
-  return { bytes: written, length: written.length, resource, scope }
 }

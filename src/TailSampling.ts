@@ -1,11 +1,12 @@
 /**
  * Tail sampling as a service: which traces stay is decided when they end. What decides is in TailRules, how they wait in
- * TailSampler.
+ * TailSampler; how rules are written in a variable, in TailRulesText.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
+import { boundsOf } from "./TailOptions.ts"
 import type * as TailSampler from "./TailSampler.ts"
 
 /**
@@ -13,11 +14,16 @@ import type * as TailSampler from "./TailSampler.ts"
  *
  * @since 0.1.0
  */
-export type Options = Omit<TailSampler.Options, "onKeep" | "onProblem">
+export type Options = Omit<TailSampler.Options, "onKeep" | "onDecision" | "onProblem">
 
 /**
  * Keeps a trace, all of it or nothing, when its end says so. Provide it to a Layer of `Tracing`. Only traces that were taken
  * at their start come as far as this: the sampler is to take what may be kept.
+ *
+ * **Details**: it goes before the rules of the setting `tailRules`. `Deliveries.flush`, and whoever reads `Memory.Spans`,
+ * first has the traces decided whose local root has ended, also while they settle or spans below are open; those whose root
+ * is open wait on. What was decided is counted in the metric `handspan.tail.traces`, by `verdict`, `rule`, and whether it was
+ * `early`. Where there is no room, the log says so, once a second at most.
  *
  * **Gotchas**: spans leave when their trace has ended, and those of a trace that is dropped never do: pictures of open
  * spans (`pendingSpans`) are not sent then. In the ledger they are `held`, and `unsampled` once they are dropped.
@@ -42,8 +48,11 @@ export type Options = Omit<TailSampler.Options, "onKeep" | "onProblem">
 export class TailSampling extends Context.Service<TailSampling, Options>()("handspan/TailSampling/TailSampling") {}
 
 /**
- * Decides by these rules.
+ * Decides by these rules. Throws a `RangeError` where a bound or a time is none.
  *
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<TailSampling> => Layer.succeed(TailSampling, options)
+export const layer = (options: Options): Layer.Layer<TailSampling> => {
+  boundsOf(options)
+  return Layer.succeed(TailSampling, options)
+}

@@ -54,7 +54,8 @@ export type OtlpOptions = Options & Partial<Pick<Settings.Values, OtlpSetting>>
  * exporters are flushed side by side, within `shutdownTimeout`. Logs inside of spans carry `trace_id`, `span_id` and
  * `agent`, unless `logFormat` says otherwise.
  *
- * **Gotchas**: put it outside of the first span: a span around `Effect.provide` is not recorded.
+ * **Gotchas**: put it outside of the first span: a span around `Effect.provide` is not recorded. A setting that is not allowed
+ * is a mistake of the program: the Layer dies, when it is built, of a `SettingsError` that names all of them.
  *
  * @example
  * ```ts
@@ -77,29 +78,32 @@ export const layer = (
   options: Options & { readonly exporters: ReadonlyArray<Exporter> }
 ): Layer.Layer<Delivery.Deliveries> => {
   const { exporters, ...settings } = options
-  return recording(exporters, fromCode(settings))
+  return Layer.suspend(() => recording(exporters, fromCode(settings)))
 }
 
 /**
- * Prints spans: by default a tree for each trace, when its root ends, on stderr.
+ * Prints spans: by default a tree for each trace, when its root ends, on stderr. Dies of wrong settings as `layer` does.
  *
  * @since 0.1.0
  */
 export const layerConsole = (options: Console.Options & Options = {}): Layer.Layer<Delivery.Deliveries> =>
-  recording([Console.make(options)], fromCode(options))
+  Layer.suspend(() => recording([Console.make(options)], fromCode(options)))
 
 /**
  * Sends spans to an OpenTelemetry collector, or to any other receiver of OTLP.
  *
- * **Fails with** `OtlpSetupError` when the endpoint is no URL, or when the protocol asks for a package that is not installed.
+ * **Fails with** `SettingsError` that names every setting that is not allowed, and with `OtlpSetupError` when the protocol asks
+ * for a package that is not installed.
  *
  * @since 0.1.0
  */
-export const layerOtlp = (options: OtlpOptions = {}): Layer.Layer<Delivery.Deliveries, Otlp.OtlpSetupError> =>
+export const layerOtlp = (
+  options: OtlpOptions = {}
+): Layer.Layer<Delivery.Deliveries, Settings.SettingsError | Otlp.OtlpSetupError> =>
   Layer.unwrap(
-    Effect.suspend(() => {
-      const settings = fromCode(options)
-      return Effect.map(otlpExporter(settings), (exporter) => recording([exporter], settings))
+    Effect.gen(function* () {
+      const settings = yield* Effect.fromResult(Settings.fromRecord({}, options))
+      return recording([yield* otlpExporter(settings)], settings)
     })
   )
 
@@ -197,7 +201,14 @@ export const layerFromEnv: Layer.Layer<Delivery.Deliveries, LayerFromEnvError> =
 const samplingFromFile = (settings: Settings.Settings) =>
   Effect.gen(function* () {
     const path = settings.samplingRulesFile.value
-    if (path === "" || Option.isSome(yield* Effect.serviceOption(Sampling.Sampling))) return undefined
+    if (path === "") return undefined
+    if (Option.isSome(yield* Effect.serviceOption(Sampling.Sampling))) {
+      yield* Recording.warnOfUnused("samplingRulesFile", settings.samplingRulesFile, "Sampling")
+      if (settings.samplingRules.value !== "") {
+        yield* Recording.warnOfUnused("samplingRules", settings.samplingRules, "Sampling")
+      }
+      return undefined
+    }
     // Loaded when it is needed: it alone of sampling needs a file system.
     const SamplingFile = yield* Effect.promise(() => import("./SamplingFile.ts"))
     return SamplingFile.layer(path, Sampling.fromSettings(settings) ?? Sampling.byDefault)

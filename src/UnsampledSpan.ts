@@ -34,7 +34,7 @@ export class UnsampledSpan implements Tracer.Span {
   constructor(ids: IdWords, options: SpanOptions, trace?: Trace) {
     this.ids = ids
     this.name = options.name
-    this.trace = trace ?? parentOf(options.parent)?.trace ?? begin(ids, options.name)
+    this.trace = (trace ?? parentOf(options.parent)?.trace ?? begin(ids, options.name)).turnedDown()
     this.parent = options.parent
     this.annotations = options.annotations
     this.kind = options.kind

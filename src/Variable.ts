@@ -1,16 +1,15 @@
 /**
- * What the text of an environment variable may be: parsers that say what they allow. Nothing here reads an environment;
- * `Settings` does, and has the table of the variables.
+ * What the text of an environment variable may be, and the value that code gives in its place: parsers that say what they
+ * allow. Those of times are TimeVariable's. Nothing here reads an environment; `Settings` does, and has the table of the
+ * variables.
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 
 /**
- * Reads the text of a variable, which is trimmed and not empty.
+ * Reads the text of a variable, which is trimmed and not empty, or the value that code gives in its place.
  *
  * @since 0.1.0
  */
@@ -19,16 +18,22 @@ export interface Parser<A> {
   readonly allowed: string
   /** Gives `undefined` for a value that is not allowed. Never throws. */
   readonly parse: (text: string) => A | undefined
+  /** Gives what a value from code means, `undefined` where it is not allowed: plain JavaScript gives anything. Never throws. */
+  readonly accept: (value: unknown) => A | undefined
+  /** Completes "use …" in the message about a value from code. Default: `allowed`. */
+  readonly allowedInCode?: string
   /** What messages may repeat of a text that is not allowed. Default: all of it. */
   readonly tell?: (text: string) => string
+  /** Says what is wrong with a text that is not allowed, where `allowed` does not make it plain. */
+  readonly reason?: (text: string) => string
+  /** Says, for the log, what an allowed text is taken for, where that is not what stands there. */
+  readonly remark?: (text: string) => string | undefined
   /**
    * What is left of a text that is not allowed, in variables whose rules are OpenTelemetry's: where it says to warn of
    * values of this kind and go on. Gives `undefined` where nothing is left: the variable then counts as unset. Without
    * this function such a text is an error there too.
    */
   readonly salvage?: (text: string) => Salvaged<A> | undefined
-  /** Whether a value that code gives is allowed, where its type does not tell. */
-  readonly accepts?: (value: unknown) => boolean
 }
 
 /**
@@ -46,6 +51,12 @@ export interface Salvaged<A> {
 // warning and gracefully ignore the setting" (OpenTelemetry Environment Variables §Type-specific guidance).
 const ignored = () => undefined
 
+/** Code gives such a value as a text, too. */
+const ofText =
+  <A>(parse: (text: string) => A | undefined) =>
+  (value: unknown): A | undefined =>
+    typeof value === "string" ? parse(value) : undefined
+
 /**
  * A variable and how it is read.
  *
@@ -56,6 +67,16 @@ export interface Variable<A> {
   readonly parser: Parser<A>
   /** Where the variable is a list of pairs: whose value counts. */
   readonly key?: string
+}
+
+/**
+ * The value of a setting and who set it: `code`, `default` or the name of a variable, which may be that of the profile.
+ *
+ * @since 0.1.0
+ */
+export interface Setting<A> {
+  readonly value: A
+  readonly source: string
 }
 
 /**
@@ -94,6 +115,7 @@ export const row = <A>(
 export const oneOf = <const A extends string>(...names: ReadonlyArray<A>): Parser<A> => ({
   allowed: `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
   parse: (text) => names.find((name) => name.toLowerCase() === text.toLowerCase()),
+  accept: (value) => names.find((name) => name === value),
   salvage: ignored
 })
 
@@ -112,6 +134,12 @@ export const listOf = <const A extends string>(...names: ReadonlyArray<A>): Pars
       const none = known.size === 0 || (known.size > 1 && [...known].some(isNone))
       return none || split(text).some((part) => one.parse(part) === undefined) ? undefined : [...known]
     },
+    allowedInCode: `a list of ${one.allowed}`,
+    accept: (value) => {
+      const known = new Set(Array.isArray(value) ? value.map(one.accept) : [])
+      const none = known.size === 0 || known.has(undefined) || (known.size > 1 && [...known].some(isNone))
+      return none ? undefined : [...known].flatMap((name) => name ?? [])
+    },
     salvage: (text) => {
       const known = [...read(text)]
       const value = known.length > 1 ? known.filter((name) => !isNone(name)) : known
@@ -122,7 +150,18 @@ export const listOf = <const A extends string>(...names: ReadonlyArray<A>): Pars
 
 const split = (text: string): ReadonlyArray<string> => text.split(",").flatMap((part) => part.trim() || [])
 
-const isNone = (name: string): boolean => name === "none"
+const isNone = (name: string | undefined): boolean => name === "none"
+
+/** What code gives as an object, where every entry of it is right. */
+const recordOf =
+  <A>(isRight: (entry: [string, unknown]) => entry is [string, A]) =>
+  (value: unknown): Readonly<Record<string, A>> | undefined => {
+    const entries =
+      typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined
+    return entries !== undefined && entries.every(isRight) ? Object.fromEntries(entries) : undefined
+  }
+
+const acceptFlag = (value: unknown): boolean | undefined => (typeof value === "boolean" ? value : undefined)
 
 /**
  * Takes true, 1, yes and on for `yes`, and false, 0, no and off for its opposite, in any case.
@@ -131,7 +170,8 @@ const isNone = (name: string): boolean => name === "none"
  */
 export const flag = (yes: boolean): Parser<boolean> => ({
   allowed: "true or false",
-  parse: (text) => (/^(true|1|yes|on)$/i.test(text) ? yes : /^(false|0|no|off)$/i.test(text) ? !yes : undefined)
+  parse: (text) => (/^(true|1|yes|on)$/i.test(text) ? yes : /^(false|0|no|off)$/i.test(text) ? !yes : undefined),
+  accept: acceptFlag
 })
 
 /**
@@ -143,6 +183,7 @@ export const flag = (yes: boolean): Parser<boolean> => ({
 export const openTelemetryFlag = (yes: boolean): Parser<boolean> => ({
   allowed: "true or false",
   parse: (text) => (/^true$/i.test(text) ? yes : /^false$/i.test(text) ? !yes : undefined),
+  accept: acceptFlag,
   salvage: () => ({ value: !yes, text: "false" })
 })
 
@@ -154,8 +195,23 @@ export const openTelemetryFlag = (yes: boolean): Parser<boolean> => ({
 export const integer = (least: number): Parser<number> => ({
   allowed: `a whole number of at least ${least}`,
   parse: (text) => (/^\d{1,15}$/.test(text) && Number(text) >= least ? Number(text) : undefined),
+  accept: (value) => (Number.isSafeInteger(value) && Number(value) >= least ? Number(value) : undefined),
   salvage: ignored
 })
+
+/**
+ * Takes whole numbers from the least one up, and `Infinity` for no limit.
+ *
+ * @since 0.1.0
+ */
+export const integerOrInfinity = (least: number): Parser<number> => {
+  const { accept, allowed, parse } = integer(least)
+  return {
+    allowed: `${allowed}, or Infinity`,
+    parse: (text) => (text.toLowerCase() === "infinity" ? Infinity : parse(text)),
+    accept: (value) => (value === Infinity ? Infinity : accept(value))
+  }
+}
 
 /**
  * Takes numbers from 0 to 1.
@@ -170,64 +226,29 @@ export const ratio: Parser<number> = {
     const number = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN
     return isRatio(number) ? number : undefined
   },
-  accepts: (value) => typeof value === "number" && isRatio(value)
+  accept: (value) => (typeof value === "number" && isRatio(value) ? value : undefined)
 }
 
 const isRatio = (number: number): boolean => number >= 0 && number <= 1
-
-/**
- * Takes whole numbers of milliseconds, as OpenTelemetry's variables have them.
- *
- * @since 0.1.0
- */
-export const millis: Parser<Duration.Duration> = {
-  allowed: "a whole number of milliseconds",
-  parse: (text) => (/^\d{1,15}$/.test(text) ? Duration.millis(Number(text)) : undefined),
-  salvage: ignored
-}
-
-/**
- * Takes whole numbers of milliseconds, and 0 for no limit (OpenTelemetry Common Configuration §Timeout).
- *
- * **Details**: no limit is 2³¹ - 1 ms, the longest time that a timer of JavaScript takes, which is 24 days.
- *
- * @since 0.1.0
- */
-export const timeout: Parser<Duration.Duration> = {
-  allowed: `${millis.allowed}, 0 for no limit`,
-  parse: (text) => {
-    const time = millis.parse(text)
-    return time !== undefined && (Duration.isZero(time) || Duration.isGreaterThan(time, noLimit)) ? noLimit : time
-  },
-  salvage: ignored
-}
-
-const noLimit = Duration.millis(2 ** 31 - 1)
-
-/**
- * Takes durations with their unit, as Effect writes them.
- *
- * @since 0.1.0
- */
-export const duration: Parser<Duration.Duration> = {
-  allowed: 'a duration such as "5 seconds"',
-  parse: (text) =>
-    /^\d+(\.\d+)? \w+$/.test(text) ? Option.getOrUndefined(Duration.fromInput(text as "5 seconds")) : undefined
-}
 
 /**
  * Takes any text for a no, as `NO_COLOR` is to be read (no-color.org).
  *
  * @since 0.1.0
  */
-export const anyIsNo: Parser<boolean> = { allowed: "any text", parse: () => false }
+export const anyIsNo: Parser<boolean> = {
+  allowed: "any text",
+  parse: () => false,
+  allowedInCode: "true or false",
+  accept: acceptFlag
+}
 
 /**
  * Takes any text.
  *
  * @since 0.1.0
  */
-export const anyText: Parser<string> = { allowed: "a text", parse: (text) => text }
+export const anyText: Parser<string> = { allowed: "a text", parse: (text) => text, accept: ofText((text) => text) }
 
 /**
  * Reads an http or https URL, gives `undefined` for anything else.
@@ -237,15 +258,22 @@ export const anyText: Parser<string> = { allowed: "a text", parse: (text) => tex
  * @since 0.1.0
  */
 export const httpUrl = (text: string): URL | undefined => {
-  const url = URL.parse(/^[\w.-]+:\d+(\/|$)/.test(text) ? `http://${text}` : text)
+  const url = URL.parse(isWithoutScheme(text) ? `http://${text}` : text)
   return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined
 }
+
+/**
+ * Whether a text is a bare `host:port`, perhaps with a path.
+ *
+ * @since 0.1.0
+ */
+export const isWithoutScheme = (text: string): boolean => /^(\[[\da-f:.]+\]|[\w.-]+):\d+(\/|$)/i.test(text)
 
 /**
  * Makes the URL that takes traces of the base URL of an OTLP receiver, by the path rules of OpenTelemetry's
  * `OTEL_EXPORTER_OTLP_ENDPOINT`; gives `undefined` for what is no http or https URL.
  *
- * **Details**: `/v1/traces` is added to the path unless it ends so already.
+ * **Details**: `/v1/traces` is added to the path unless it ends so already, with or without a slash behind it.
  *
  * @example
  * ```ts
@@ -258,7 +286,8 @@ export const httpUrl = (text: string): URL | undefined => {
  */
 export const tracesUrl = (base: string): string | undefined => {
   const url = httpUrl(base)
-  if (url?.pathname.endsWith("/v1/traces") === false) url.pathname = url.pathname.replace(/\/*$/, "/v1/traces")
+  if (url !== undefined && !/\/v1\/traces\/?$/.test(url.pathname))
+    url.pathname = url.pathname.replace(/\/*$/, "/v1/traces")
   return url?.href
 }
 
@@ -279,6 +308,9 @@ export const tracesUrl = (base: string): string | undefined => {
 export const redactUrl = (text: string): string =>
   text.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1<redacted>@").replace(/([?#]).+$/s, "$1<redacted>")
 
+const hostOf = (text: string): string | undefined =>
+  URL.parse(`http://${text}`)?.hostname === text.toLowerCase() ? text : undefined
+
 /**
  * Takes the name or address of a host, without a port.
  *
@@ -287,10 +319,11 @@ export const redactUrl = (text: string): string =>
 export const host: Parser<string> = {
   allowed: "the name or address of a host",
   tell: redactUrl,
-  parse: (text) => (URL.parse(`http://${text}`)?.hostname === text.toLowerCase() ? text : undefined)
+  parse: hostOf,
+  accept: ofText(hostOf)
 }
 
-const urlAllowed = "an http:// or https:// URL"
+const urlOf = (text: string): string | undefined => httpUrl(text)?.href
 
 /**
  * Takes the URL of an OTLP receiver for traces, as it is.
@@ -298,9 +331,10 @@ const urlAllowed = "an http:// or https:// URL"
  * @since 0.1.0
  */
 export const endpoint: Parser<string> = {
-  allowed: urlAllowed,
+  allowed: "an http:// or https:// URL",
   tell: redactUrl,
-  parse: (text) => httpUrl(text)?.href
+  parse: urlOf,
+  accept: ofText(urlOf)
 }
 
 /**
@@ -308,7 +342,7 @@ export const endpoint: Parser<string> = {
  *
  * @since 0.1.0
  */
-export const baseEndpoint: Parser<string> = { allowed: urlAllowed, tell: redactUrl, parse: tracesUrl }
+export const baseEndpoint: Parser<string> = { ...endpoint, parse: tracesUrl, accept: ofText(tracesUrl) }
 
 /**
  * Takes lists of `name=value` with commas between, the values percent-encoded (OpenTelemetry Resource SDK §Specifying
@@ -330,6 +364,8 @@ export const pairs: Parser<Readonly<Record<string, string>>> = {
     }
     return Object.fromEntries(entries)
   },
+  allowedInCode: "an object of texts",
+  accept: recordOf((entry): entry is [string, string] => typeof entry[1] === "string"),
   // "The entire environment variable value SHOULD be discarded and an error SHOULD be reported", ibid.
   salvage: ignored
 }
@@ -344,9 +380,16 @@ export const headers: Parser<Readonly<Record<string, Redacted.Redacted>>> = {
   tell: () => "<redacted>",
   parse: (text) => {
     const entries = Object.entries(pairs.parse(text) ?? { "": "" })
-    const sendable = entries.every(
-      ([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && /^[\t\x20-\x7e]*$/.test(value)
-    )
-    return sendable ? Object.fromEntries(entries.map(([name, value]) => [name, Redacted.make(value)])) : undefined
-  }
+    return entries.every(isSendable)
+      ? Object.fromEntries(entries.map(([name, value]) => [name, Redacted.make(value)]))
+      : undefined
+  },
+  allowedInCode: "an object of headers whose values are Redacted texts",
+  accept: recordOf(
+    (entry): entry is [string, Redacted.Redacted] =>
+      Redacted.isRedacted(entry[1]) && isSendable([entry[0], Redacted.value(entry[1])])
+  )
 }
+
+const isSendable = ([name, value]: readonly [string, unknown]): boolean =>
+  /^[\w!#$%&'*+.^`|~-]+$/.test(name) && typeof value === "string" && /^[\t\x20-\x7e]*$/.test(value)

@@ -7,6 +7,7 @@ import * as Pipeline from "../src/Pipeline.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as Sampler from "../src/Sampler.ts"
 import * as Sampling from "../src/Sampling.ts"
+import * as SamplingRules from "../src/SamplingRules.ts"
 import * as Tracing from "../src/Tracing.ts"
 
 const names = Effect.flatMap(Memory.Spans, ({ all }) => Effect.map(all, (spans) => spans.map(({ name }) => name)))
@@ -61,6 +62,78 @@ describe("Enablement", () => {
       assert.deepStrictEqual(yield* names, ["agent_handoff.critic", "pipeline.studio", "outer"])
     }).pipe(Effect.provide(tracing({ pipelinesOff: ["quiet"], agentsOff: ["writer"] })))
   )
+
+  it.effect("leaves out whose names a pattern meets", () =>
+    Effect.gen(function* () {
+      const quiet = Pipeline.make("night.quiet", () => critic())
+      yield* Effect.withSpan(Effect.andThen(quiet(), studio()), "outer")
+      assert.deepStrictEqual(yield* names, ["agent_handoff.critic", "pipeline.studio", "outer"])
+    }).pipe(Effect.provide(tracing({ pipelinesOff: ["night.*"], agentsOff: ["*t*r"] })))
+  )
+
+  it.effect("leaves them out with all they do under a sampler that takes what its parent does not", () =>
+    Effect.gen(function* () {
+      const { switches } = yield* Enablement.Enablement
+      yield* studio()
+      assert.deepStrictEqual(yield* names, ["agent_handoff.critic", "pipeline.studio"])
+      yield* SubscriptionRef.set(switches, { request: ({ hints }) => hints["tier"] !== "free" })
+      yield* Sampler.withHints({ tier: "free" })(Effect.withSpan(studio(), "outer"))
+      yield* SubscriptionRef.set(switches, { enabled: false })
+      yield* Effect.withSpan(
+        Effect.andThen(
+          SubscriptionRef.set(switches, {}),
+          Effect.andThen(studio(), Effect.withSpan(Effect.void, "wanted", { sampled: true }))
+        ),
+        "outer"
+      )
+      assert.strictEqual((yield* names).length, 2)
+      yield* Effect.withSpan(span("loud"), "turned down", { sampled: false })
+      assert.deepStrictEqual((yield* names).slice(2), ["loud"])
+    }).pipe(
+      Effect.provide(
+        Tracing.layerInMemory.pipe(
+          Layer.provideMerge(
+            Layer.merge(
+              Enablement.layer({ agentsOff: ["writer"] }),
+              Sampling.layer(Sampler.parentBased({ root: Sampler.always, localParentNotSampled: Sampler.always }))
+            )
+          )
+        )
+      )
+    )
+  )
+
+  describe.each<[name: string, make: () => Sampler.Sampler]>([
+    ["a rate", () => Sampler.rateLimited(1)],
+    ["a rate of rules", () => SamplingRules.make([{ sampler: Sampler.rateLimited(1) }], Sampler.always)],
+    [
+      "one that counts",
+      () => {
+        let asked = 0
+        return { name: "the first", decide: () => ({ sampled: asked++ === 0, threshold: undefined }) }
+      }
+    ]
+  ])("before %s", (_, make) => {
+    const own = Agent.make("own", { sampling: 1, run: () => Effect.void })
+    const trace = Effect.withSpan(Effect.all([writer(), critic(), own(), span("work")]), "outer")
+    const whole = ["agent_handoff.critic", "agent_handoff.own", "work", "outer"]
+
+    it.effect("never tears a trace", () =>
+      Effect.gen(function* () {
+        yield* trace
+        yield* trace
+        assert.deepStrictEqual(yield* names, whole)
+      }).pipe(
+        Effect.provide(
+          Tracing.layerInMemory.pipe(
+            Layer.provideMerge(
+              Layer.merge(Enablement.layer({ agentsOff: ["writer"], pipelinesOff: ["quiet"] }), Sampling.layer(make()))
+            )
+          )
+        )
+      )
+    )
+  })
 
   it.effect("asks about each request once, by its baggage and hints, and traces it where the question throws", () => {
     let asked = 0

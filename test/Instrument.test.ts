@@ -1,10 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Logger } from "effect"
+import { Effect, Exit, Layer, Logger, Result } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../src/Agent.ts"
+import * as Enablement from "../src/Enablement.ts"
+import * as Exporter from "../src/Exporter.ts"
 import * as Memory from "../src/exporter/Memory.ts"
 import * as Instrument from "../src/Instrument.ts"
 import * as Propagator from "../src/Propagator.ts"
+import * as Sampler from "../src/Sampler.ts"
+import * as Sampling from "../src/Sampling.ts"
+import * as SamplingRules from "../src/SamplingRules.ts"
 import * as Testing from "../src/Testing.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 import * as Tracing from "../src/Tracing.ts"
@@ -62,6 +67,42 @@ describe("Instrument.withScope", () => {
         (yield* decided.spans.all).map(({ name, scope }) => [name, scope.name]),
         [["agent_handoff.hello", "agency"]]
       )
+    })
+  )
+})
+
+describe("Instrument.make", () => {
+  it.live("lets samplers ask for hints and baggage where plain code runs, after it has waited too", () =>
+    Effect.gen(function* () {
+      const names: Array<string> = []
+      const exporter = Exporter.make({
+        name: "names",
+        export: (spans) => Effect.sync(() => void names.push(...spans.map(({ name }) => name)))
+      })
+      const late = (name: string) =>
+        Effect.flatMap(Instrument.make, ({ traceSpan }) =>
+          Effect.promise(async () => {
+            await tick()
+            await traceSpan(name)(async () => tick())()
+          })
+        )
+      const program = Effect.all([
+        late("plain"),
+        late("quiet").pipe(Propagator.withRemoteParent({ baggage: "quiet=1" })),
+        late("free").pipe(Sampler.withHints({ plan: "free" }))
+      ])
+      const rules = SamplingRules.make(Result.getOrThrow(SamplingRules.parse("hint.plan=free: never")), Sampler.always)
+      yield* program.pipe(
+        Effect.provide(
+          Tracing.layer({ exporters: [exporter] }).pipe(
+            Layer.provide([
+              Sampling.layer(rules),
+              Enablement.layer({ request: ({ baggage }) => !baggage.has("quiet") })
+            ])
+          )
+        )
+      )
+      assert.deepStrictEqual(names, ["plain"])
     })
   )
 })

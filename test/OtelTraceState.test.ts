@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import * as OtelTraceState from "../src/OtelTraceState.ts"
+import * as TraceContext from "../src/TraceContext.ts"
 
 describe("threshold", () => {
   it.each<[string, bigint | undefined]>([
@@ -47,6 +48,31 @@ describe("withThreshold", () => {
     )
   })
 
+  it("leaves parts that it does not know as they are", () => {
+    assert.strictEqual(OtelTraceState.withThreshold("ot=x;th:8;y:1:2;x", 0n), "ot=th:0;x;y:1:2;x")
+    assert.strictEqual(OtelTraceState.withThreshold("ot=x;th:8;y:1:2;x", undefined), "ot=x;y:1:2;x")
+  })
+
+  it("keeps a list within 32 members, and lets the right-most of the others go", () => {
+    const others = Array.from({ length: 32 }, (_, index) => `k${index}=1`)
+    const written = OtelTraceState.withThreshold(others.join(","), 2n ** 55n)
+    assert.strictEqual(written, ["ot=th:8", ...others.slice(0, 31)].join(","))
+    assert.strictEqual(TraceContext.parseTraceState(written), written)
+    const full = [...others.slice(0, 31), "ot=rv:00000000000001"].join(",")
+    assert.strictEqual(
+      OtelTraceState.withThreshold(full, 0n),
+      ["ot=th:0;rv:00000000000001", ...others.slice(0, 31)].join(",")
+    )
+  })
+
+  it("leaves its own part out where the entry would be longer than 256 characters, and no other", () => {
+    const rest = `rv:00000000000001;x:${"y".repeat(256 - 20)}`
+    assert.strictEqual(rest.length, 256)
+    assert.strictEqual(OtelTraceState.withThreshold(`a=1,ot=${rest}`, 0n), `a=1,ot=${rest}`)
+    assert.strictEqual(OtelTraceState.withThreshold(`a=1,ot=th:8;${rest}`, 0n), `ot=${rest},a=1`)
+    assert.strictEqual(OtelTraceState.withThreshold(`ot=${rest.slice(5)}`, 0n), `ot=th:0;${rest.slice(5)}`)
+  })
+
   it("is read back", () => {
     fc.assert(
       fc.property(
@@ -58,6 +84,20 @@ describe("withThreshold", () => {
           assert.strictEqual(OtelTraceState.randomness(written), OtelTraceState.randomness(before))
         }
       )
+    )
+  })
+})
+
+describe("both", () => {
+  it("is the larger one, and not known where either is not", () => {
+    assert.deepStrictEqual(
+      [
+        OtelTraceState.both(1n, 2n),
+        OtelTraceState.both(2n, 0n),
+        OtelTraceState.both(undefined, 0n),
+        OtelTraceState.both(0n, undefined)
+      ],
+      [2n, 2n, undefined, undefined]
     )
   })
 })

@@ -121,6 +121,12 @@ describe("parentBased", () => {
     assert.strictEqual(sampler.asksInside, "all")
   })
 
+  it("follows callers that turn a trace down, unless it is told what to do with those", () => {
+    const follows = (remoteParentNotSampled?: Sampler.Sampler) =>
+      Sampler.parentBased({ root: Sampler.never, remoteParentNotSampled }).followsCallers
+    assert.deepStrictEqual([follows(), follows(Sampler.never), follows(Sampler.ratio(0.5))], [true, true, false])
+  })
+
   it("does as the parent does unless told otherwise, at the parent's threshold", () => {
     const sampler = Sampler.parentBased({ root: Sampler.never })
     assert.deepStrictEqual(
@@ -130,6 +136,33 @@ describe("parentBased", () => {
     const tenth = question({ parent: parent({ traceState: "a=1,ot=th:e6666666666668" }) })
     assert.deepStrictEqual(sampler.decide(tenth), { sampled: true, threshold: 0xe6666666666668n })
     assert.isUndefined(sampler.asksInside)
+  })
+})
+
+describe("ask", () => {
+  const asking = (asksInside: Sampler.Sampler["asksInside"]): Sampler.Sampler => ({
+    name: "other",
+    asksInside,
+    decide: () => ({ sampled: true, threshold: 1n })
+  })
+  const decisions = (sampler: Sampler.Sampler) =>
+    [
+      undefined,
+      parent({ sampled: false }),
+      parent({ isRemote: false, traceState: "ot=th:8" }),
+      parent({ isRemote: false, sampled: false })
+    ].map((parent) => Sampler.ask(sampler, question({ parent })))
+
+  it("asks a sampler about the spans that it wishes to be asked about, and does as the parent for others", () => {
+    const own = { sampled: true, threshold: 1n }
+    const no = { sampled: false, threshold: undefined }
+    assert.deepStrictEqual(decisions(asking(undefined)), [own, own, { sampled: true, threshold: 2n ** 55n }, no])
+    assert.deepStrictEqual(decisions(asking("taken")), [own, own, own, no])
+    assert.deepStrictEqual(decisions(asking("all")), [own, own, own, own])
+  })
+
+  it("asParent() takes what has no parent", () => {
+    assert.deepStrictEqual(Sampler.asParent(question()), { sampled: true, threshold: undefined })
   })
 })
 
@@ -152,8 +185,28 @@ describe("rateLimited", () => {
     ])
   })
 
-  it("takes less than one a second, also when the clock is set back", () => {
-    assert.deepStrictEqual(takes(Sampler.rateLimited(0.5), 0, 1, 2, 1, 3, 4), [true, false, true, false, false, true])
+  it("takes less than one a second", () => {
+    assert.deepStrictEqual(takes(Sampler.rateLimited(0.5), 0, 1, 2, 3, 4), [true, false, true, false, true])
+  })
+
+  it("goes on from a clock that is set back, which gives nothing by itself", () => {
+    assert.deepStrictEqual(takes(Sampler.rateLimited(1), 1e9, 3600, 3600.5, 3601, 3601), [
+      true,
+      false,
+      false,
+      true,
+      false
+    ])
+  })
+
+  it("goes by the time at which it is asked, where that is told", () => {
+    const sampler = Sampler.rateLimited(1)
+    const asked = (startTimeUnixNano: bigint, now: bigint) =>
+      sampler.decide(question({ startTimeUnixNano, now: () => now })).sampled
+    assert.deepStrictEqual(
+      [asked(0n, 10n ** 10n), asked(9n * 10n ** 9n, 10n ** 10n), asked(0n, 11n * 10n ** 9n)],
+      [true, false, true]
+    )
   })
 
   it.each([0, -1, Number.NaN, Infinity])("refuses %s", (rate) => {

@@ -1,7 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result, SubscriptionRef } from "effect"
 import * as Agent from "../src/Agent.ts"
+import * as Exporter from "../src/Exporter.ts"
 import * as Memory from "../src/exporter/Memory.ts"
+import * as Pipeline from "../src/Pipeline.ts"
+import * as Recorder from "../src/Recorder.ts"
 import * as Sampler from "../src/Sampler.ts"
 import * as Sampling from "../src/Sampling.ts"
 import * as Settings from "../src/Settings.ts"
@@ -50,6 +53,34 @@ describe("fromSettings", () => {
     assert.approximately(share(sampler), expected, 0.01)
   })
 
+  it("keeps the whole of one pipeline in ten for production, as a Recorder asks", () => {
+    const kept = ids.slice(0, 10_000)
+    let next = 0
+    let spans = 0
+    const names = new Map<string, number>()
+    const recorder = Recorder.make({
+      ids: { traceId: () => kept[next++]!, spanId: () => (++spans).toString(16).padStart(16, "0") },
+      onEnd: (_, { name }) => names.set(name, (names.get(name) ?? 0) + 1),
+      sampler: () => samplerOf({ HANDSPAN_PROFILE: "production" })
+    })
+    const agent = Agent.make("writer", { run: () => Effect.void })
+    const program = Effect.replicateEffect(Pipeline.make("studio", () => agent())(), kept.length)
+    Effect.runSync(Effect.withTracer(program, recorder))
+    const taken = names.get("pipeline.studio") ?? 0
+    // Four standard deviations of as many coins.
+    assert.approximately(taken / kept.length, 0.1, 0.012)
+    assert.deepStrictEqual(
+      [names, next],
+      [
+        new Map([
+          ["agent_handoff.writer", taken],
+          ["pipeline.studio", taken]
+        ]),
+        kept.length
+      ]
+    )
+  })
+
   it("puts rules before the sampler", () => {
     const sampler = samplerOf({
       HANDSPAN_SAMPLING_RULES: "name=health: never; agent=critic: always",
@@ -65,9 +96,17 @@ describe("fromSettings", () => {
 describe("Sampling", () => {
   it.effect("is what settings say, for every exporter", () =>
     Effect.gen(function* () {
-      const off = Tracing.layerFromEnvWith({ exporters: ["in_memory"], sampler: "always_off" })
-      const spans = yield* Effect.provide(Effect.andThen(span("work"), Effect.serviceOption(Memory.Spans)), off)
-      assert.deepStrictEqual(yield* Effect.flatMap(Effect.fromOption(spans), ({ all }) => all), [])
+      const seen: Array<string> = []
+      const exporters = ["first", "second"].map((name) =>
+        Exporter.make({
+          name,
+          export: (spans) => Effect.sync(() => seen.push(...spans.map((span) => `${name} ${span.name}`)))
+        })
+      )
+      for (const sampler of ["always_off", "always_on"] as const) {
+        yield* Effect.provide(span(sampler), Tracing.layer({ exporters, sampler }))
+      }
+      assert.deepStrictEqual(seen.toSorted(), ["first always_on", "second always_on"])
     })
   )
 

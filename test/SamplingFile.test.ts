@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Memory from "../src/exporter/Memory.ts"
@@ -45,11 +46,98 @@ describe("layer", () => {
         Effect.provide(Tracing.layerInMemory.pipe(Layer.provide(sampling), Layer.provideMerge(Logger.layer([logger]))))
       )
       assert.strictEqual(logs.length, 2)
-      assert.match(
-        logs[0]!,
-        /^Cannot read sampling rules from ".*": .*must be a JSON array of rules; the sampling rules before it hold$/
-      )
+      assert.match(logs[0]!, /^Cannot read sampling rules from ".*": .*JSON.*; the sampling rules before it hold$/)
       assert.match(logs[1]!, /ENOENT/)
+    })
+  )
+
+  it.effect("goes on looking whatever the file turns into, and whatever a logger does", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const logs: Array<string> = []
+      const logger = Logger.make(({ message }) => {
+        logs.push(String(message))
+        throw new Error("a logger that throws")
+      })
+      writeFileSync(file, '[{ "name": "health", "sample": "never" }]')
+      yield* Effect.gen(function* () {
+        yield* Effect.andThen(span("health"), span("work 1"))
+        rmSync(file)
+        symlinkSync(file, file)
+        yield* TestClock.adjust("3 seconds")
+        yield* Effect.andThen(span("health"), span("work 2"))
+        rmSync(file)
+        mkdirSync(file)
+        yield* TestClock.adjust("3 seconds")
+        rmSync(file, { recursive: true })
+        writeFileSync(file, '[{ "name": "work *", "sample": "never" }]')
+        yield* TestClock.adjust("1 second")
+        yield* Effect.andThen(span("health"), span("work 3"))
+        assert.deepStrictEqual(yield* names, ["work 1", "work 2", "health"])
+      }).pipe(
+        Effect.provide(
+          Tracing.layerInMemory.pipe(
+            Layer.provide(SamplingFile.layer(file, Sampler.always)),
+            Layer.provideMerge(Logger.layer([logger]))
+          )
+        )
+      )
+      assert.deepStrictEqual(
+        logs.map((line) => /ELOOP|no regular file/.exec(line)?.[0]),
+        ["ELOOP", "no regular file"]
+      )
+    })
+  )
+
+  const problemOf = (file: string) =>
+    Effect.map(Effect.flip(Effect.scoped(Layer.build(SamplingFile.layer(file, Sampler.always)))), ({ message }) =>
+      message.slice(`Cannot read sampling rules from "${file}": `.length)
+    )
+
+  it.effect.skipIf(process.platform === "win32")("does not wait for a pipe", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      execFileSync("mkfifo", [file])
+      assert.strictEqual(yield* problemOf(file), "it is no regular file")
+    })
+  )
+
+  it.effect("tells of few problems, where there are many", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const rule = { agnt: "x".repeat(10_000), sample: 1 }
+      writeFileSync(file, JSON.stringify(Array.from({ length: 20_000 }, () => rule).slice(0, 500)))
+      const problem = yield* problemOf(file)
+      assert.isBelow(problem.length, 1_000)
+      assert.match(problem, /^rule "{\\"agnt\\":\\"x+…": "agnt" is no condition: .*; rule .*; rule .*; and 497 more$/)
+    })
+  )
+
+  it.effect("tells what is wrong with JSON that is none", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      for (const [text, problem] of [
+        ["[{ nonsense", /JSON/],
+        ["", /JSON/],
+        ['{ "name": "health" }', /^it must be a JSON array of rules$/],
+        ["null", /^it must be a JSON array of rules$/]
+      ] as const) {
+        writeFileSync(file, text)
+        const told = yield* problemOf(file)
+        assert.match(told, problem)
+        assert.notInclude(told, "Cannot read the sampling rule")
+      }
+    })
+  )
+
+  it.effect("takes a file that begins with a byte order mark", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      writeFileSync(file, '\uFEFF[{ "name": "health", "sample": "never" }]')
+      yield* Effect.gen(function* () {
+        yield* Effect.andThen(span("health"), span("work"))
+        assert.deepStrictEqual(yield* names, ["work"])
+      }).pipe(Effect.provide(Tracing.layerInMemory.pipe(Layer.provide(SamplingFile.layer(file, Sampler.always)))))
     })
   )
 

@@ -134,15 +134,13 @@ describe("fromRecord", () => {
   })
 
   it("fromRecord() takes an endpoint from code for a base URL, as from variables", () => {
-    const endpoints = ["http://host:4318", "host:4317", "http://host/v1/traces", "ftp://host"].map(
+    const endpoints = ["http://host:4318", "host:4317", "http://host/v1/traces"].map(
       (otlpEndpoint) => read({}, { otlpEndpoint }).otlpEndpoint
     )
     assert.deepStrictEqual(endpoints, [
       setting("http://host:4318/v1/traces", "code"),
       setting("http://host:4317/v1/traces", "code"),
-      setting("http://host/v1/traces", "code"),
-      // Whoever makes the exporter says that it is none.
-      setting("ftp://host", "code")
+      setting("http://host/v1/traces", "code")
     ])
   })
 
@@ -240,6 +238,79 @@ describe("fromRecord", () => {
     const explicit = read({ ...record, OTLP_ENDPOINT: "http://collector" })
     assert.deepStrictEqual(explicit.otlpEndpoint, setting("http://collector/v1/traces", "OTLP_ENDPOINT"))
     assert.deepStrictEqual(explicit.notices, [])
+  })
+
+  it("fromRecord() knows jaeger by its whole name alone", () => {
+    const { exporters, otlpEndpoint } = read({ OTEL_TRACES_EXPORTER: "otlp,xjaegerx", TRACING_JAEGER_PORT: "" })
+    assert.deepStrictEqual<unknown>(
+      [exporters, otlpEndpoint],
+      [setting(["otlp"], "OTEL_TRACES_EXPORTER"), setting("http://localhost:4318/v1/traces", "default")]
+    )
+  })
+
+  it("fromRecord() says where spans go that were to go by otlp and to jaeger", () => {
+    const both = { TRACING_EXPORTER: "otlp,jaeger", TRACING_JAEGER_HOST: "jaeger" }
+    const told = (record: Record<string, string>) => {
+      const { exporters, notices, otlpEndpoint } = read(record)
+      return [exporters.value, otlpEndpoint.value, notices]
+    }
+    assert.deepStrictEqual<unknown>(told(both), [
+      ["otlp"],
+      "http://jaeger:4318/v1/traces",
+      ["TRACING_EXPORTER: otlp and jaeger are one exporter: spans go to http://jaeger:4318 by OTLP"]
+    ])
+    assert.deepStrictEqual<unknown>(told({ ...both, OTLP_ENDPOINT: "http://ada:hunter2@collector" }), [
+      ["otlp"],
+      "http://ada:hunter2@collector/v1/traces",
+      ["TRACING_EXPORTER: otlp and jaeger are one exporter: spans go to http://<redacted>@collector/v1/traces"]
+    ])
+  })
+
+  it.each<[Record<string, string>, source: string, url: string]>([
+    [{ TRACING_JAEGER_HOST: "jaeger" }, "TRACING_JAEGER_HOST", "http://jaeger:4318"],
+    [{ TRACING_JAEGER_HOST: "jaeger", TRACING_JAEGER_PORT: "6831" }, "TRACING_JAEGER_HOST", "http://jaeger:4318"],
+    [{ HANDSPAN_JAEGER_HOST: "[::1]", TRACING_JAEGER_PORT: "4317" }, "HANDSPAN_JAEGER_HOST", "http://[::1]:4317"],
+    [{ TRACING_JAEGER_PORT: "6831" }, "TRACING_JAEGER_PORT", "http://localhost:4318"]
+  ])("fromRecord() takes Jaeger's host for an endpoint where nobody names one: %j", (record, source, url) => {
+    const { exporters, notices, otlpEndpoint } = read(record)
+    assert.deepStrictEqual<unknown>(
+      [exporters, otlpEndpoint, notices],
+      [
+        setting(["otlp"], "default"),
+        setting(`${url}/v1/traces`, source),
+        [`${source}: Jaeger takes OTLP and no longer has the UDP agent: spans go to ${url} by OTLP`]
+      ]
+    )
+    const elsewhere = read({ ...record, JAEGER_ENDPOINT: "http://collector:4318" })
+    assert.deepStrictEqual(elsewhere.otlpEndpoint, setting("http://collector:4318/v1/traces", "JAEGER_ENDPOINT"))
+    // Nothing is said of a receiver to which nothing goes.
+    for (const notSent of [
+      read({ ...record, TRACING_EXPORTER: "console" }),
+      read({ ...record, HANDSPAN_PROFILE: "test" })
+    ]) {
+      assert.deepStrictEqual(notSent.notices, [])
+      assert.notInclude(notSent.exporters.value, "otlp")
+    }
+  })
+
+  it.each([
+    ["http://jaeger:14268/api/traces", "http://jaeger:4318/v1/traces"],
+    ["http://jaeger:14268/api/traces?format=jaeger.thrift", "http://jaeger:4318/v1/traces"],
+    ["https://jaeger.example/api/traces/", "https://jaeger.example:4318/v1/traces"],
+    ["jaeger:6831", "http://jaeger:4318/v1/traces"],
+    ["jaeger:14250", "http://jaeger:4318/v1/traces"]
+  ])("fromRecord() takes %s, where Jaeger took its own format, for its OTLP port", (text, url) => {
+    const { notices, otlpEndpoint } = read({ JAEGER_ENDPOINT: text })
+    assert.deepStrictEqual(otlpEndpoint, setting(url, "JAEGER_ENDPOINT"))
+    const told = text.replace(/\?.*/, "?<redacted>")
+    assert.deepStrictEqual(notices, [`JAEGER_ENDPOINT: "${told}" took Jaeger's own format: spans go to ${url} by OTLP`])
+  })
+
+  it("fromRecord() leaves a base that has the path already as it is", () => {
+    for (const url of ["http://h:4318/v1/traces", "http://h:4318/v1/traces/"]) {
+      assert.strictEqual(read({ OTEL_EXPORTER_OTLP_ENDPOINT: url }).otlpEndpoint.value, url)
+      assert.strictEqual(read({}, { otlpEndpoint: url }).otlpEndpoint.value, url)
+    }
   })
 
   it("fromRecord() keeps headers as secrets", () => {
@@ -380,6 +451,254 @@ describe("OpenTelemetry's rules", () => {
     )
     const small = read({ OTEL_BSP_MAX_QUEUE_SIZE: "100" })
     assert.deepStrictEqual<unknown>([small.batchSize, small.notices], [setting(100, "OTEL_BSP_MAX_QUEUE_SIZE"), []])
+  })
+})
+
+describe("an endpoint without a scheme", () => {
+  const grpc = { OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }
+  const endpointOf = (record: Record<string, string>, code: Partial<Settings.Values> = {}) => {
+    const { notices, otlpEndpoint } = read(record, code)
+    return [otlpEndpoint.value, ...notices]
+  }
+  const hint = "set OTEL_EXPORTER_OTLP_INSECURE=true, or write http://, where there is no TLS"
+
+  it.each<[string, Record<string, string>, ReadonlyArray<string>]>([
+    [
+      "is https for grpc, as OpenTelemetry says, and that is told",
+      { ...grpc, OTEL_EXPORTER_OTLP_ENDPOINT: "api.example:443" },
+      [
+        "https://api.example/v1/traces",
+        `OTEL_EXPORTER_OTLP_ENDPOINT: "api.example:443" is taken for https://api.example: ${hint}`
+      ]
+    ],
+    [
+      "is http where OpenTelemetry is told so",
+      { ...grpc, OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317", OTEL_EXPORTER_OTLP_INSECURE: "true" },
+      ["http://collector:4317/v1/traces"]
+    ],
+    [
+      "goes by the variable for traces first",
+      {
+        ...grpc,
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "collector:4317",
+        OTEL_EXPORTER_OTLP_TRACES_INSECURE: "false",
+        OTEL_EXPORTER_OTLP_INSECURE: "true"
+      },
+      ["https://collector:4317/"]
+    ],
+    [
+      "is http over HTTP, whatever is said",
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4318", OTEL_EXPORTER_OTLP_INSECURE: "false" },
+      ["http://collector:4318/v1/traces"]
+    ],
+    [
+      "is http where the port alone means grpc, unless it is said",
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317" },
+      ["http://collector:4317/v1/traces"]
+    ],
+    [
+      "is https where the port alone means grpc, and it is said",
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317", OTEL_EXPORTER_OTLP_INSECURE: "false" },
+      ["https://collector:4317/v1/traces"]
+    ],
+    ["is http in other variables", { ...grpc, JAEGER_ENDPOINT: "jaeger:4317" }, ["http://jaeger:4317/v1/traces"]],
+    [
+      "is https in other variables where it is said",
+      { ...grpc, JAEGER_ENDPOINT: "jaeger:4317", HANDSPAN_OTLP_INSECURE: "no" },
+      ["https://jaeger:4317/v1/traces"]
+    ],
+    [
+      "keeps a scheme that is there",
+      { ...grpc, OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4317", OTEL_EXPORTER_OTLP_INSECURE: "false" },
+      ["http://collector:4317/v1/traces"]
+    ]
+  ])("fromRecord() %s", (_, record, expected) => {
+    assert.deepStrictEqual(endpointOf(record), expected)
+  })
+
+  it("fromRecord() takes code at its word", () => {
+    const otlpEndpoint = "collector:4317"
+    assert.deepStrictEqual(
+      [undefined, true, false].map((otlpInsecure) =>
+        endpointOf({}, { otlpEndpoint, ...(otlpInsecure === undefined ? {} : { otlpInsecure }) })
+      ),
+      [["http://collector:4317/v1/traces"], ["http://collector:4317/v1/traces"], ["https://collector:4317/v1/traces"]]
+    )
+  })
+})
+
+describe("settings from code", () => {
+  const list = "a list of"
+  const text = "a text"
+  const time = 'a duration such as "5 seconds"'
+  const limit = "a whole number of at least 0, or Infinity"
+  const rules = 'rules such as agent=critic: 0.1; name="chat *": 5/s; *: always'
+
+  it.each<[keyof Settings.Values, value: unknown, told: string, allowed: string]>([
+    ["profile", "prod", "prod", "development, production or test"],
+    ["enabled", "true", "true", "true or false"],
+    ["exporters", ["bogus"], "bogus", `${list} console, otlp, in_memory or none`],
+    ["exporters", ["jaeger"], "jaeger", `${list} console, otlp, in_memory or none`],
+    ["exporters", ["otlp", "none"], "otlp,none", `${list} console, otlp, in_memory or none`],
+    ["exporters", [], "", `${list} console, otlp, in_memory or none`],
+    ["exporters", "otlp", "otlp", `${list} console, otlp, in_memory or none`],
+    [
+      "sampler",
+      "bogus",
+      "bogus",
+      "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"
+    ],
+    ["samplerRatio", 2, "2", "a number from 0 to 1"],
+    [
+      "samplingRules",
+      "name=secret never",
+      "name=secret never",
+      `rule "name=secret never": write it as conditions, a colon and how often; use ${rules}`
+    ],
+    ["samplingRulesFile", 1, "1", text],
+    [
+      "tailRules",
+      "eror",
+      "eror",
+      'rule "eror": "eror" is no rule: use errors, unfinished, always, slower, agent, attribute, tokens, cost, share; ' +
+        "use rules such as errors; slower: 2 seconds; agent=critic; share: 0.05"
+    ],
+    ["propagators", ["bogus"], "bogus", `${list} tracecontext, baggage, b3, b3multi or none`],
+    ["redaction", null, "null", "true or false"],
+    ["captureContent", "all", "all", "NO_CONTENT, NAMED_ONLY, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"],
+    ["contentLength", 1.5, "1.5", limit],
+    ["consoleColors", "yes", "yes", "true or false"],
+    ["otlpEndpoint", "ftp://ada:hunter2@host", "ftp://<redacted>@host", "an http:// or https:// URL"],
+    ["otlpProtocol", "http", "http", "http/json, http/protobuf or grpc"],
+    ["otlpInsecure", "true", "true", "true or false"],
+    ["otlpHeaders", { key: "hunter2" }, "<redacted>", "an object of headers whose values are Redacted texts"],
+    [
+      "otlpHeaders",
+      { key: Redacted.make("hunter2\n") },
+      "<redacted>",
+      "an object of headers whose values are Redacted texts"
+    ],
+    ["otlpTimeout", Number.NaN, "NaN", `${time}, or Infinity for no limit`],
+    ["jaegerHost", "a:b", "a:b", "the name or address of a host"],
+    ["jaegerPort", 0, "0", "a whole number of at least 1"],
+    ["serviceName", 7, "7", text],
+    ["resourceAttributes", { team: 7 }, '{"team":7}', "an object of texts"],
+    ["resourceAttributes", ["team"], "team", "an object of texts"],
+    ["logFormat", "x", "x", "annotate, json or none"],
+    ["shutdownTimeout", "soon", "soon", time],
+    ["shutdownTimeout", Infinity, "Infinity", time],
+    ["exportTimeout", Number.NaN, "NaN", `${time}, or Infinity for no limit`],
+    ["exportTimeout", Duration.millis(-1), "-1 millis", `${time}, or Infinity for no limit`],
+    ["batchDelay", {}, "{}", time],
+    ["batchDelay", { seconds: Number.NaN }, '{"seconds":NaN}', time],
+    ["queueSize", Number.NaN, "NaN", "a whole number of at least 1"],
+    ["queueSize", 0, "0", "a whole number of at least 1"],
+    ["queueSize", -1, "-1", "a whole number of at least 1"],
+    ["queueBytes", Number.NaN, "NaN", "a whole number of at least 1"],
+    ["queuePolicy", "drop", "drop", "dropNewest, dropOldest or block"],
+    ["batchSize", -1, "-1", "a whole number of at least 1"],
+    ["spoolBytes", Infinity, "Infinity", "a whole number of at least 1"],
+    ["openSpanWarning", -1, "-1", `${time}, or Infinity`],
+    ["attributeValueLength", Number.NaN, "NaN", limit],
+    ["spanLinkCount", "10", "10", limit]
+  ])("fromRecord() refuses %s %j", (name, value, told, allowed) => {
+    const use = allowed.includes("; use ") ? allowed : `use ${allowed}`
+    assert.strictEqual(
+      messageOf({}, { [name]: value }),
+      `${name}: ${JSON.stringify(told)} is not allowed: ${use} (from code)`
+    )
+  })
+
+  it("fromRecord() takes every default, in any form that times have", () => {
+    const defaults = Object.fromEntries(Object.entries(Settings.table).map(([name, row]) => [name, row.default]))
+    const given: Partial<Settings.Values> = { ...defaults, exporters: ["in_memory"] }
+    for (const [name, { source, value }] of Object.entries(read({}, given)) as ReadonlyArray<
+      [keyof Settings.Values, Settings.Setting<unknown>]
+    >) {
+      if (given[name] === undefined) continue
+      assert.deepStrictEqual<unknown>([name, source, value], [name, "code", given[name]])
+    }
+    const times = read(
+      {},
+      {
+        shutdownTimeout: "2 seconds",
+        batchDelay: 250,
+        exportTimeout: "Infinity",
+        otlpTimeout: { minutes: 1 },
+        openSpanWarning: [1, 500_000_000],
+        spoolAge: "Infinity"
+      }
+    )
+    assert.deepStrictEqual(
+      [
+        times.shutdownTimeout,
+        times.batchDelay,
+        times.exportTimeout,
+        times.otlpTimeout,
+        times.openSpanWarning,
+        times.spoolAge
+      ].map(({ value }) => Duration.toMillis(value)),
+      [2_000, 250, 2 ** 31 - 1, 60_000, 1_500, Infinity]
+    )
+  })
+
+  it("fromRecord() refuses what throws when it is looked at", () => {
+    const gone = Redacted.make("hunter2")
+    Redacted.wipeUnsafe(gone)
+    const odd = {
+      get team(): string {
+        throw new Error("no")
+      }
+    }
+    assert.deepStrictEqual(
+      messageOf({}, { otlpHeaders: { key: gone }, resourceAttributes: odd })
+        .split("\n")
+        .map((line) => line.slice(0, 44)),
+      ['otlpHeaders: "<redacted>" is not allowed: us', 'resourceAttributes: "{\\"team\\":\\"[property a']
+    )
+  })
+
+  it("fromRecord() tells of them beside bad variables, all at once", () => {
+    assert.deepStrictEqual(
+      messageOf({ TRACING_ENABLED: "maybe" }, { queueSize: 0, profile: "prod" as "test" })
+        .split("\n")
+        .map((line) => line.slice(0, line.indexOf(":"))),
+      ["profile", "TRACING_ENABLED", "queueSize"]
+    )
+  })
+})
+
+describe("messages", () => {
+  it("fromRecord() says which rules cannot be read, and why, of the first three", () => {
+    const bad = (n: number) => `name=a${n}`
+    const text = Array.from({ length: 20_000 }, (_, n) => bad(n)).join(";")
+    const message = messageOf({ HANDSPAN_SAMPLING_RULES: text })
+    const why = "write it as conditions, a colon and how often"
+    assert.strictEqual(
+      message,
+      `HANDSPAN_SAMPLING_RULES: ${JSON.stringify(`${text.slice(0, 200)}…`)} is not allowed: ` +
+        `rule "${bad(0)}": ${why}; rule "${bad(1)}": ${why}; rule "${bad(2)}": ${why}; and 19997 more; ` +
+        'use rules such as agent=critic: 0.1; name="chat *": 5/s; *: always (from the environment)'
+    )
+  })
+
+  it("fromRecord() repeats no more of a text than helps", () => {
+    const long = "x".repeat(5_000)
+    assert.isBelow(messageOf({ HANDSPAN_SAMPLER: long }).length, 500)
+    assert.isBelow(messageOf({ HANDSPAN_SAMPLING_RULES: long }).length, 800)
+    assert.isBelow(messageOf({}, { sampler: long as "always_on" }).length, 500)
+    assert.isBelow(read({ OTEL_PROPAGATORS: long }).notices.join().length, 500)
+  })
+
+  it("fromRecord() puts the notices on an error too", () => {
+    assert.strictEqual(
+      messageOf({ HANDSPAN_PROFILE: "prod", HANDSPAN_SAMPLR: "1", OTEL_PROPAGATORS: "xray" }),
+      [
+        'HANDSPAN_PROFILE: "prod" is not allowed: use development, production or test (from the environment)',
+        'OTEL_PROPAGATORS: "xray" is ignored: use tracecontext, baggage, b3, b3multi or none, or several with commas between',
+        "HANDSPAN_SAMPLR is no setting: did you mean HANDSPAN_SAMPLER?"
+      ].join("\n")
+    )
   })
 })
 

@@ -35,6 +35,7 @@ sampler                parentbased_traceidratio            HANDSPAN_PROFILE
 samplerRatio           0.1                                 HANDSPAN_PROFILE
 samplingRules          -                                   default
 samplingRulesFile      -                                   default
+tailRules              -                                   default
 propagators            tracecontext,baggage                default
 inboundTrust           follow                              default
 redaction              true                                default
@@ -45,6 +46,7 @@ consoleOutput          stderr                              default
 consoleColors          -                                   default
 otlpEndpoint           http://<redacted>@collector:4318/v1/traces?<redacted>  OTLP_ENDPOINT
 otlpProtocol           -                                   default
+otlpInsecure           -                                   default
 otlpHeaders            api-key=<redacted>,x-team=<redacted>  HANDSPAN_OTLP_HEADERS
 otlpTimeout            10 seconds                          default
 otlpCompression        none                                default

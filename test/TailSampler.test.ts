@@ -7,7 +7,7 @@ import { SpanBuffer } from "../src/SpanBuffer.ts"
 import { type EncodedSpan, SpanEncoder } from "../src/SpanEncoder.ts"
 import * as SpanRecord from "../src/SpanRecord.ts"
 import * as TailRules from "../src/TailRules.ts"
-import { type Options, TailSampler } from "../src/TailSampler.ts"
+import { type Decision, type Options, TailSampler } from "../src/TailSampler.ts"
 import { spansOf } from "./batches.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -44,6 +44,7 @@ class Kit {
   readonly tail: TailSampler
   readonly kept: Array<SpanRecord.SpanRecord> = []
   readonly problems: Array<string> = []
+  readonly decisions: Array<Decision> = []
   /** As in the Recorder, each span is written over the last one. */
   private readonly encoder = new SpanEncoder()
 
@@ -51,6 +52,7 @@ class Kit {
     this.tail = new TailSampler({
       rules: [TailRules.errors()],
       onKeep: (span) => this.keep(span),
+      onDecision: (decision) => this.decisions.push(decision),
       onProblem: (rule, problem) => this.problems.push(`${rule}: ${String(problem)}`),
       ...options
     })
@@ -77,8 +79,16 @@ class Kit {
   }
 
   get counts() {
-    const { dropped, droppedTraces, early, held, heldTraces, kept, keptBy } = this.tail
-    return { held, heldTraces, kept, dropped, droppedTraces, keptBy: Object.fromEntries(keptBy), early: { ...early } }
+    const { dropped, held, heldTraces, kept } = this.tail
+    const early = { age: 0, overflow: 0, flush: 0 }
+    const keptBy: Record<string, number> = {}
+    const droppedBy: Record<string, number> = {}
+    for (const { early: reason, isKept, rule } of this.decisions) {
+      if (reason !== undefined) early[reason]++
+      const by = isKept ? keptBy : droppedBy
+      by[rule] = (by[rule] ?? 0) + 1
+    }
+    return { held, heldTraces, kept, dropped, keptBy, droppedBy, early }
   }
 
   private keep(span: EncodedSpan): void {
@@ -94,8 +104,8 @@ const counted = (fields: Partial<Kit["counts"]>): Kit["counts"] => ({
   heldTraces: 0,
   kept: 0,
   dropped: 0,
-  droppedTraces: 0,
   keptBy: {},
+  droppedBy: {},
   ...fields,
   early: { age: 0, overflow: 0, flush: 0, ...fields.early }
 })
@@ -119,6 +129,7 @@ type Step =
   | { readonly close: number; readonly fails: boolean; readonly padding: number }
   | { readonly wait: number }
   | { readonly flush: true }
+  | { readonly decideEnded: true }
 
 interface Told {
   readonly n: number
@@ -146,7 +157,8 @@ class Story {
     if ("open" in step) this.begin(step.open, step.below, step.remote)
     else if ("close" in step) this.close(step.close, step.fails, step.padding)
     else if ("wait" in step) this.kit.tail.tick(seconds((this.now += step.wait)))
-    else this.kit.tail.flush()
+    else if ("flush" in step) this.kit.tail.flush()
+    else this.kit.tail.decideEnded()
     this.check()
   }
 
@@ -176,11 +188,11 @@ class Story {
 
   private check(): void {
     const { kept, tail } = this.kit
-    const { bytes = Infinity, remembered, spans = Infinity, traces = Infinity } = this.bounds
+    const { maxBytes = Infinity, maxSpans = Infinity, maxTraces = Infinity, remembered } = this.bounds
     assert.strictEqual(tail.kept, kept.length)
     assert.strictEqual(tail.kept + tail.dropped + tail.held, this.ended.length)
     assert.strictEqual(new Set(kept.map(numberOf)).size, kept.length, "each once")
-    assert.isTrue(tail.held <= spans && tail.heldBytes <= bytes && tail.heldTraces <= traces, "bounds")
+    assert.isTrue(tail.held <= maxSpans && tail.heldBytes <= maxBytes && tail.heldTraces <= maxTraces, "bounds")
     assert.strictEqual(tail.held === 0, tail.heldBytes === 0)
     // A trace that was forgotten is another one when it comes again.
     if (remembered !== undefined) return
@@ -205,7 +217,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ open: fc.integer({ min: 1, max: 6 }), below: fc.nat(9), remote: rarely() }) },
   { weight: 8, arbitrary: fc.record({ close: fc.nat(20), fails: rarely(), padding: fc.nat(200) }) },
   { weight: 2, arbitrary: fc.record({ wait: fc.nat(50) }) },
-  { weight: 1, arbitrary: fc.constant({ flush: true } as const) }
+  { weight: 1, arbitrary: fc.constant({ flush: true } as const) },
+  { weight: 1, arbitrary: fc.constant({ decideEnded: true } as const) }
 )
 
 function rarely(): fc.Arbitrary<boolean> {
@@ -214,9 +227,9 @@ function rarely(): fc.Arbitrary<boolean> {
 
 const bounds = fc.record(
   {
-    traces: fc.integer({ min: 0, max: 4 }),
-    spans: fc.integer({ min: 0, max: 8 }),
-    bytes: fc.integer({ min: 50, max: 2_000 }),
+    maxTraces: fc.integer({ min: 0, max: 4 }),
+    maxSpans: fc.integer({ min: 0, max: 8 }),
+    maxBytes: fc.integer({ min: 50, max: 2_000 }),
     settle: fc.constant("10 seconds" as const),
     age: fc.constantFrom("0 seconds", "20 seconds" as const),
     openAge: fc.constantFrom("60 seconds" as const, "1 hour" as const),
@@ -259,7 +272,7 @@ describe("TailSampler", () => {
           story.kit.kept.map(({ traceId }) => traceId).toSorted(),
           story.ended.flatMap(({ traceId }) => (bad.has(traceId) ? [traceId] : [])).toSorted()
         )
-        assert.deepStrictEqual(story.kit.tail.early, { age: 0, overflow: 0, flush: 0 })
+        assert.deepStrictEqual(story.kit.counts.early, { age: 0, overflow: 0, flush: 0 })
       })
     )
   })
@@ -286,7 +299,7 @@ describe("TailSampler.end", () => {
     kit.run(child)
     kit.end(span(5, { trace: 2 }))
     assert.deepStrictEqual(kit.numbers, [1, 5])
-    assert.deepStrictEqual(kit.counts, counted({ kept: 2, dropped: 2, droppedTraces: 1, keptBy: { errors: 1 } }))
+    assert.deepStrictEqual(kit.counts, counted({ kept: 2, dropped: 2, droppedBy: { none: 1 }, keptBy: { errors: 1 } }))
   })
 
   it("decides a span by itself whose trace it has forgotten, or was never told of", () => {
@@ -350,7 +363,7 @@ describe("TailSampler.tick", () => {
     kit.end(detached)
     assert.deepStrictEqual(
       kit.counts,
-      counted({ dropped: 2, droppedTraces: 1, early: { age: 1, overflow: 0, flush: 0 } })
+      counted({ dropped: 2, droppedBy: { none: 1 }, early: { age: 1, overflow: 0, flush: 0 } })
     )
   })
 
@@ -381,14 +394,14 @@ describe("TailSampler.tick", () => {
     kit.end({ ...late!, status: failed })
     kit.tail.tick(seconds(18))
     assert.deepStrictEqual(kit.numbers, [1, 2, 3])
-    assert.deepStrictEqual(kit.tail.early, { age: 0, overflow: 0, flush: 0 })
+    assert.deepStrictEqual(kit.counts.early, { age: 0, overflow: 0, flush: 0 })
   })
 
   it("decides what is complete by its rules, also where there is no room", () => {
-    const kit = new Kit({ settle: "5 seconds", spans: 1, overflow: "keepOldest" })
+    const kit = new Kit({ settle: "5 seconds", maxSpans: 1, overflow: "keepOldest" })
     kit.run(span(1)).run(span(2, { trace: 2 }))
     kit.tail.flush()
-    assert.deepStrictEqual(kit.counts, counted({ dropped: 2, droppedTraces: 2 }))
+    assert.deepStrictEqual(kit.counts, counted({ dropped: 2, droppedBy: { none: 2 } }))
   })
 
   it("waits for ever where it is told to", () => {
@@ -415,11 +428,81 @@ describe("TailSampler.flush", () => {
       counted({
         kept: 2,
         dropped: 1,
-        droppedTraces: 1,
+        droppedBy: { none: 1 },
         keptBy: { unfinished: 1 },
         early: { age: 0, overflow: 0, flush: 1 }
       })
     )
+  })
+})
+
+describe("TailSampler.decideEnded", () => {
+  it("decides the traces whose root has ended, and leaves those whose root is open", () => {
+    const kit = new Kit({ settle: "5 seconds" })
+    const failing = { status: failed }
+    const background = span(22, { trace: 2, parent: 20 })
+    kit.run(span(10, { trace: 1, ...failing }), span(11, { trace: 1, parent: 10 }))
+    kit.start(span(20, { trace: 2 }), background)
+    kit.end(span(20, { trace: 2 }))
+    kit.start(span(30, { trace: 3 }), span(31, { trace: 3, parent: 30 }))
+    kit.end(span(31, { trace: 3, parent: 30, ...failing }))
+    assert.deepStrictEqual(kit.counts, counted({ held: 4, heldTraces: 3 }))
+    kit.tail.decideEnded()
+    assert.deepStrictEqual(kit.numbers, [11, 10])
+    assert.deepStrictEqual(
+      kit.counts,
+      counted({
+        held: 1,
+        heldTraces: 1,
+        kept: 2,
+        dropped: 1,
+        keptBy: { errors: 1 },
+        droppedBy: { none: 1 },
+        early: { age: 0, overflow: 0, flush: 1 }
+      })
+    )
+    kit.end(background, span(30, { trace: 3 }))
+    kit.tail.decideEnded()
+    assert.deepStrictEqual(kit.numbers, [11, 10, 31, 30])
+  })
+})
+
+describe("TailSampler's options", () => {
+  const wrong: ReadonlyArray<readonly [Partial<Options>, string]> = [
+    [{ maxSpans: NaN }, "maxSpans is NaN, and must be a whole number from 0, or Infinity"],
+    [{ maxTraces: -1 }, "maxTraces is -1, and must be a whole number from 0, or Infinity"],
+    [{ maxBytes: 1.5 }, "maxBytes is 1.5, and must be a whole number from 0, or Infinity"],
+    [{ remembered: NaN }, "remembered is NaN, and must be a whole number from 1"],
+    [{ remembered: Infinity }, "remembered is Infinity, and must be a whole number from 1"],
+    [{ settle: NaN }, "settle is NaN, and must be a duration from 0 up"],
+    [{ age: "-1 seconds" }, 'age is "-1 seconds", and must be a duration from 0 up'],
+    [{ openAge: "soon" as "1 second" }, 'openAge is "soon", and must be a duration from 0 up'],
+    [{ overflow: "drop" as "keepOldest" }, 'overflow is "drop", and must be decideOldest or keepOldest'],
+    [{ rules: [{ ...TailRules.always, share: -1 }] }, "probability is -1, and must be from 0 to 1"]
+  ]
+  for (const [options, problem] of wrong) {
+    it(`are refused where ${problem}`, () => {
+      assert.throws(() => new Kit(options), RangeError, `Cannot sample: ${problem}`)
+    })
+  }
+
+  it("may be without a bound where that is said", () => {
+    const options = { maxSpans: Infinity, maxTraces: Infinity, maxBytes: Infinity, age: "Infinity" as const }
+    assert.deepStrictEqual(new Kit(options).run(span(1)).counts, counted({ dropped: 1, droppedBy: { none: 1 } }))
+  })
+})
+
+describe("TailSampler.onDecision", () => {
+  it("tells which rule dropped a trace, also where it is one that keeps a share", () => {
+    const rules = [TailRules.never(TailRules.agent("critic")), TailRules.share(0.5)]
+    const kit = new Kit({ rules })
+    kit.run(span(1, { name: "agent_handoff.critic" }))
+    kit.run(span(2, { trace: 2 })).run(span(3, { trace: "f".repeat(32) }))
+    assert.deepStrictEqual(kit.decisions, [
+      { isKept: false, rule: "never agent critic", early: undefined },
+      { isKept: false, rule: "share 0.5", early: undefined },
+      { isKept: true, rule: "share 0.5", early: undefined }
+    ])
   })
 })
 
@@ -436,9 +519,9 @@ describe("TailSampler without room", () => {
   const early = { age: 0, flush: 0 }
 
   it("decides the oldest by what is known of it", () => {
-    for (const bound of [{ spans: 1 }, { traces: 1 }, { bytes: 100 }]) {
+    for (const bound of [{ maxSpans: 1 }, { maxTraces: 1 }, { maxBytes: 100 }]) {
       const kit = crowd(bound)
-      const expected = { held: 1, heldTraces: 1, droppedTraces: 1, keptBy: { errors: 1 } }
+      const expected = { held: 1, heldTraces: 1, droppedBy: { none: 1 }, keptBy: { errors: 1 } }
       assert.deepStrictEqual(
         kit.counts,
         counted({ ...expected, kept: 1, dropped: 1, early: { ...early, overflow: 2 } })
@@ -449,19 +532,19 @@ describe("TailSampler without room", () => {
   })
 
   it("keeps the oldest where it is told to", () => {
-    const kit = crowd({ spans: 1, overflow: "keepOldest" })
+    const kit = crowd({ maxSpans: 1, overflow: "keepOldest" })
     assert.deepStrictEqual(kit.numbers, [11, 21])
     assert.deepStrictEqual(kit.counts.keptBy, { overflow: 2 })
   })
 
   it("decides a trace that alone has no room", () => {
-    const kit = crowd({ bytes: 10 })
+    const kit = crowd({ maxBytes: 10 })
     assert.deepStrictEqual(kit.numbers, [11])
     assert.strictEqual(kit.tail.heldBytes, 0)
   })
 
   it("needs no room for traces of which nothing has ended", () => {
-    const kit = new Kit({ traces: 1 })
+    const kit = new Kit({ maxTraces: 1 })
     for (let trace = 1; trace < 9; trace++) kit.start(span(1, { trace }))
     for (let trace = 1; trace < 9; trace++) kit.end(span(1, { trace, status: failed }))
     assert.deepStrictEqual(kit.counts, counted({ kept: 8, keptBy: { errors: 8 } }))
@@ -491,7 +574,6 @@ describe("TailSampler with rules that fail", () => {
       kit.run(span(1), span(2, { parent: 1 })).run(span(3, { trace: 2 }))
       assert.deepStrictEqual(kit.numbers, [2, 1, 3])
       assert.deepStrictEqual(kit.problems, [problem])
-      assert.isAbove(kit.tail.problems, 0)
     })
   }
 
@@ -513,7 +595,7 @@ describe("TailSampler with rules that fail", () => {
   it("survives rules that record spans themselves", () => {
     let n = 100
     const kit: Kit = new Kit({
-      spans: 2,
+      maxSpans: 2,
       rules: [
         rule({
           name: "records",
@@ -647,11 +729,22 @@ describe("TailRules", () => {
     )
   })
 
-  it("refuse what is no share and no percentile", () => {
-    assert.throws(() => share(1.1), RangeError)
-    assert.throws(() => new Kit({ rules: [{ ...always, share: -1 }] }), RangeError)
-    for (const percentile of [0, 1, 95, NaN])
-      assert.throws(() => TailRules.slowerThanPercentile(percentile), RangeError)
+  it("refuse what is no share, no number, no time and no percentile", () => {
+    for (const number of [1.1, -1, NaN]) assert.throws(() => share(number), RangeError, `share is ${number}`)
+    for (const number of [-1, NaN]) {
+      assert.throws(() => tokensAbove(number), RangeError, `tokens is ${number}, and must be a number from 0 up`)
+      assert.throws(() => costAbove(number, cost), RangeError, `dollars is ${number}, and must be a number from 0 up`)
+      assert.throws(() => slowerThan(number), RangeError, `duration is ${number}, and must be a duration from 0 up`)
+    }
+    assert.throws(() => slowerThan("soon" as "1 second"), RangeError, 'duration is "soon"')
+    // With 0.99999999 it would have to see 500 million of a name.
+    for (const percentile of [0, 1, 95, NaN, 0.99999999]) {
+      assert.throws(
+        () => TailRules.slowerThanPercentile(percentile),
+        RangeError,
+        `percentile is ${percentile}, and must be above 0 and at most 0.9999`
+      )
+    }
     for (const window of [199, 200.5, Infinity]) {
       assert.throws(() => TailRules.slowerThanPercentile(0.95, { window }), RangeError)
     }

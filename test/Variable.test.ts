@@ -1,5 +1,4 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as fc from "fast-check"
 import * as Variable from "../src/Variable.ts"
@@ -15,12 +14,9 @@ describe("parsers", () => {
     ["integer() refuses less", Variable.integer(1), "0", undefined],
     ["integer() refuses fractions", Variable.integer(0), "1.5", undefined],
     ["integer() refuses what a number cannot hold", Variable.integer(0), "9".repeat(16), undefined],
-    ["millis takes a number", Variable.millis, "250", Duration.millis(250)],
-    ["millis refuses a unit", Variable.millis, "1 second", undefined],
-    ["timeout takes a number", Variable.timeout, "250", Duration.millis(250)],
-    ["timeout takes 0 for no limit", Variable.timeout, "0", Duration.millis(2 ** 31 - 1)],
-    ["timeout takes no more than a timer does", Variable.timeout, "3000000000", Duration.millis(2 ** 31 - 1)],
-    ["timeout refuses less", Variable.timeout, "-1", undefined],
+    ["integerOrInfinity() takes numbers", Variable.integerOrInfinity(1), "7", 7],
+    ["integerOrInfinity() takes no limit", Variable.integerOrInfinity(1), "Infinity", Infinity],
+    ["integerOrInfinity() refuses less", Variable.integerOrInfinity(1), "0", undefined],
     ["ratio takes none", Variable.ratio, "0", 0],
     ["ratio takes all", Variable.ratio, "1.0", 1],
     ["ratio takes a share", Variable.ratio, ".25", 0.25],
@@ -37,12 +33,11 @@ describe("parsers", () => {
     ["listOf() refuses none with others", Variable.listOf("a", "none"), "a,none", undefined],
     ["listOf() refuses other names", Variable.listOf("a", "b"), "a,c", undefined],
     ["listOf() refuses an empty list", Variable.listOf("a", "b"), ",", undefined],
-    ["duration takes a unit", Variable.duration, "2 minutes", Duration.minutes(2)],
-    ["duration refuses a bare number", Variable.duration, "250", undefined],
-    ["duration refuses an unknown unit", Variable.duration, "2 lightyears", undefined],
     ["endpoint leaves the path alone", Variable.endpoint, "https://a/b?c=d", "https://a/b?c=d"],
     ["baseEndpoint adds the path", Variable.baseEndpoint, "https://a/b/?c=d", "https://a/b/v1/traces?c=d"],
     ["baseEndpoint adds it once", Variable.baseEndpoint, "http://a:4318/v1/traces", "http://a:4318/v1/traces"],
+    ["baseEndpoint leaves a slash behind it", Variable.baseEndpoint, "http://a/v1/traces/", "http://a/v1/traces/"],
+    ["baseEndpoint takes an address and port", Variable.baseEndpoint, "[::1]:4317", "http://[::1]:4317/v1/traces"],
     ["baseEndpoint takes host and port", Variable.baseEndpoint, "jaeger:4317", "http://jaeger:4317/v1/traces"],
     ["baseEndpoint refuses other schemes", Variable.baseEndpoint, "file:///tmp", undefined],
     ["host takes a name", Variable.host, "jaeger-1.local", "jaeger-1.local"],
@@ -77,13 +72,53 @@ describe("parsers", () => {
   it.each<[string, Variable.Parser<unknown>]>([
     ["flag()", Variable.flag(true)],
     ["ratio", Variable.ratio],
-    ["duration", Variable.duration],
     ["endpoint", Variable.endpoint],
     ["baseEndpoint", Variable.baseEndpoint],
     ["headers", Variable.headers],
     ["host", Variable.host]
   ])("OpenTelemetry's rules leave an error for %s", (_, parser) => {
     assert.isUndefined(parser.salvage)
+  })
+
+  const secret = Redacted.make("a")
+
+  it.each<[string, Variable.Parser<unknown>, value: unknown, expected: unknown]>([
+    ["oneOf() takes a name", Variable.oneOf("a", "b"), "b", "b"],
+    ["oneOf() takes it in its own case alone", Variable.oneOf("a", "b"), "B", undefined],
+    ["oneOf() refuses what is no text", Variable.oneOf("a", "b"), ["a"], undefined],
+    ["listOf() takes each once", Variable.listOf("a", "b", "none"), ["b", "a", "b"], ["b", "a"]],
+    ["listOf() refuses other names", Variable.listOf("a", "b"), ["a", "c"], undefined],
+    ["listOf() refuses none with others", Variable.listOf("a", "none"), ["a", "none"], undefined],
+    ["listOf() refuses an empty list", Variable.listOf("a", "b"), [], undefined],
+    ["listOf() refuses a text", Variable.listOf("a", "b"), "a", undefined],
+    ["flag() takes it as it is", Variable.flag(false), true, true],
+    ["flag() refuses a text", Variable.flag(true), "true", undefined],
+    ["openTelemetryFlag() takes it as it is", Variable.openTelemetryFlag(false), false, false],
+    ["anyIsNo takes it as it is", Variable.anyIsNo, true, true],
+    ["integer() takes the least", Variable.integer(1), 1, 1],
+    ["integer() refuses less", Variable.integer(1), 0, undefined],
+    ["integer() refuses what is no number", Variable.integer(0), Number.NaN, undefined],
+    ["integer() refuses no limit", Variable.integer(0), Infinity, undefined],
+    ["integer() refuses what a number cannot hold", Variable.integer(0), 2 ** 53, undefined],
+    ["integerOrInfinity() takes no limit", Variable.integerOrInfinity(0), Infinity, Infinity],
+    ["integerOrInfinity() refuses less", Variable.integerOrInfinity(0), -Infinity, undefined],
+    ["ratio takes a share", Variable.ratio, 0.25, 0.25],
+    ["ratio refuses what is no number", Variable.ratio, Number.NaN, undefined],
+    ["anyText takes a text", Variable.anyText, "", ""],
+    ["anyText refuses a number", Variable.anyText, 1, undefined],
+    ["host refuses a port", Variable.host, "a:1", undefined],
+    ["endpoint leaves the path alone", Variable.endpoint, "https://a/b", "https://a/b"],
+    ["baseEndpoint adds the path", Variable.baseEndpoint, "https://a/b", "https://a/b/v1/traces"],
+    ["baseEndpoint refuses an object", Variable.baseEndpoint, new URL("https://a"), undefined],
+    ["pairs takes texts", Variable.pairs, { a: "b" }, { a: "b" }],
+    ["pairs refuses others", Variable.pairs, { a: 1 }, undefined],
+    ["pairs refuses a list", Variable.pairs, ["a"], undefined],
+    ["pairs refuses nothing", Variable.pairs, null, undefined],
+    ["headers takes secrets", Variable.headers, { a: secret }, { a: secret }],
+    ["headers refuses a bare text", Variable.headers, { a: "b" }, undefined],
+    ["headers refuses a name that is no token", Variable.headers, { "a b": secret }, undefined]
+  ])("from code: %s", (_, parser, value, expected) => {
+    assert.deepStrictEqual(parser.accept(value), expected)
   })
 
   it("headers keeps values secret", () => {

@@ -20,7 +20,8 @@ const json = Flag.Boolean("json").pipe(
  * Prints every setting with its value and source: on stdout as a table or as JSON, without secrets. What there is to be
  * told about them goes to stderr.
  *
- * **Fails with** `Failed` with exit code 2 when variables are not allowed; stderr has a line for each.
+ * **Fails with** `Failed` with exit code 2 when variables are not allowed; stderr has a line for each, and what else there
+ * is to be told.
  *
  * @since 0.1.0
  */

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { Decision, Parent, Question, Sampler } from "../Sampler.ts"
+import * as Sampler from "../Sampler.ts"
 import * as Contract from "./Contract.ts"
 
 /**
@@ -13,7 +13,7 @@ import * as Contract from "./Contract.ts"
  *
  * @since 0.1.0
  */
-export type SamplerRule = "name" | "always answers" | "same answer" | "threshold" | "share"
+export type SamplerRule = "name" | "always answers" | "same answer" | "threshold" | "share" | "whole"
 
 /**
  * The sampler under test.
@@ -22,7 +22,7 @@ export type SamplerRule = "name" | "always answers" | "same answer" | "threshold
  */
 export interface SamplerContractOptions {
   /** Makes one that was not asked before. */
-  readonly make: () => Sampler
+  readonly make: () => Sampler.Sampler
   /** Whether it counts, so that the same question may get another answer. Default: false. */
   readonly counts?: boolean | undefined
   /** The share of new traces that it takes, from 0 to 1. Default: nobody looks. */
@@ -35,7 +35,8 @@ export interface SamplerContractOptions {
  * Gives the contract of `Sampler` as cases for a test runner.
  *
  * **Details**: each rule asks about spans with and without parents, names and hints of all kinds, awkward ones among them,
- * in 10,000 traces whose ids are always the same.
+ * in 10,000 traces whose ids are always the same. A sampler that is to leave some spans out of a trace, by their names or
+ * hints, breaks the rule `whole` where it is asked about such: skip that one.
  *
  * @example
  * ```ts
@@ -46,7 +47,7 @@ export interface SamplerContractOptions {
  * const cases = Testing.samplerContract({ make: () => Sampler.probability(0.1), share: 0.1 })
  * // With vitest: for (const { rule, check } of cases) it.effect(rule, () => check)
  * for (const { check } of cases) Effect.runSync(check)
- * if (cases.length !== 5) throw new Error("expected five rules")
+ * if (cases.length !== 6) throw new Error("expected six rules")
  * ```
  *
  * @since 0.1.0
@@ -111,6 +112,20 @@ export const samplerContract = (options: SamplerContractOptions): ReadonlyArray<
           const room = 4 * Math.sqrt(traceIds.length * share * (1 - share))
           return Math.abs(taken - traceIds.length * share) <= room ? undefined : `${taken} of ${traceIds.length}`
         })
+      ],
+      whole: [
+        "a trace that is taken is taken as a whole: no span inside of it is turned down, whatever came in between",
+        check(() => {
+          const sampler = make()
+          let before: ReadonlyArray<Sampler.Question> = []
+          for (const { first, inside } of wholeTraces()) {
+            const { sampled } = decide(sampler, first)
+            const torn = before.find((question) => ask(sampler, question).sampled !== true)
+            if (torn !== undefined) return `a span that is turned down inside of a trace that was taken: ${show(torn)}`
+            before = sampled === true ? inside : []
+          }
+          return undefined
+        })
       ]
     },
     options.skip
@@ -124,9 +139,13 @@ const check = (look: () => string | undefined): Effect.Effect<void, unknown> =>
   })
 
 /** A sampler may answer anything, whatever its type says. */
-const decide = (sampler: Sampler, question: Question): Partial<Decision> => sampler.decide(question) ?? {}
+const decide = (sampler: Sampler.Sampler, question: Sampler.Question): Partial<Sampler.Decision> =>
+  sampler.decide(question) ?? {}
 
-const show = ({ hints: _, ...question }: Question): string => Contract.tell(question)
+const ask = (sampler: Sampler.Sampler, question: Sampler.Question): Partial<Sampler.Decision> =>
+  Sampler.ask(sampler, question) ?? {}
+
+const show = ({ hints: _hints, memory: _memory, ...question }: Sampler.Question): string => Contract.tell(question)
 
 /** Ids of chance that are the same each time (a linear congruential generator, its high bits mixed in). */
 const traceIds: ReadonlyArray<string> = (() => {
@@ -138,7 +157,7 @@ const traceIds: ReadonlyArray<string> = (() => {
   return Array.from({ length: 10_000 }, () => word() + word() + word() + word())
 })()
 
-const plain: Question = {
+const plain: Sampler.Question = {
   traceId: traceIds[0]!,
   name: "agent_handoff.planner",
   kind: "internal",
@@ -148,7 +167,7 @@ const plain: Question = {
   baggage: new Map()
 }
 
-const parents: ReadonlyArray<Parent | undefined> = [
+const parents: ReadonlyArray<Sampler.Parent | undefined> = [
   undefined,
   ...[true, false].flatMap((sampled) =>
     [true, false].flatMap((isRemote) =>
@@ -163,9 +182,9 @@ const parents: ReadonlyArray<Parent | undefined> = [
   )
 ]
 
-const asking = (fields: Partial<Question>): Question => ({ ...plain, ...fields })
+const asking = (fields: Partial<Sampler.Question>): Sampler.Question => ({ ...plain, ...fields })
 
-const questions: ReadonlyArray<Question> = [
+const questions: ReadonlyArray<Sampler.Question> = [
   ...parents.flatMap((parent) =>
     traceIds
       .slice(0, 20)
@@ -175,3 +194,18 @@ const questions: ReadonlyArray<Question> = [
   ...["", " ", "\u0000", "名前 🌍", "*.+?^${}()|[]\\", "x".repeat(10_000)].map((name) => asking({ name })),
   asking({ hints: { text: "a", number: 1, list: ["a"], ["__proto__"]: "x", constructor: "y" } })
 ]
+
+const at = (index: number): bigint => BigInt(index) * 10n ** 8n
+
+/** Traces of a span each and five inside of it, which are asked about when the next trace has begun, 0.1 s later. */
+const wholeTraces = () =>
+  traceIds.slice(0, 200).map((traceId, index) => {
+    const shared = { traceId, memory: new Map() }
+    const parent = { spanId: "b7ad6b7169203331", sampled: true, isRemote: false, flags: 3, traceState: "" }
+    return {
+      first: asking({ ...shared, startTimeUnixNano: at(index), name: names[index % names.length]! }),
+      inside: names.map((name) => asking({ ...shared, startTimeUnixNano: at(index + 1), name, parent }))
+    }
+  })
+
+const names = ["pipeline.studio", "agent_handoff.planner", "agent_handoff.critic", "chat gpt-5", "work"]

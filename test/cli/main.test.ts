@@ -81,6 +81,17 @@ describe.each([...(onDeno ? [] : [["Node", node] as const]), ["Deno", deno("--no
       }
     })
 
+    it("config prints notices beside what is not allowed: they may be why", async () => {
+      const env = { HANDSPAN_PROFILE: "prod", HANDSPAN_SAMPLR: "1", OTEL_PROPAGATORS: "xray" }
+      const expected = [
+        'HANDSPAN_PROFILE: "prod" is not allowed: use development, production or test (from the environment)',
+        'OTEL_PROPAGATORS: "xray" is ignored: use tracecontext, baggage, b3, b3multi or none, or several with commas between',
+        "HANDSPAN_SAMPLR is no setting: did you mean HANDSPAN_SAMPLER?",
+        ""
+      ].join("\n")
+      assert.deepStrictEqual(await run(command, ["config"], env), { code: 2, stdout: "", stderr: expected })
+    })
+
     it("config tells on stderr what is taken otherwise than written", async () => {
       const env = { OTEL_BSP_SCHEDULE_DELAY: "soon", HANDSPAN_EXPORTR: "otlp" }
       assert.deepStrictEqual(await run(command, ["config"], env), {
