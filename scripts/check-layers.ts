@@ -47,7 +47,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Sampling"
     ]
   ],
-  [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan"]],
+  [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan", "Connection"]],
   [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings", "TailReport"]],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "recording", ["TailOptions", "TailTraceState", "HeldSpans", "SpanBuffer", "SettingsTable"]],

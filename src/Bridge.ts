@@ -11,10 +11,10 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { Connection, ConnectionError } from "./Connection.ts"
 import { Key } from "./Conventions.ts"
 import * as Envelope from "./Envelope.ts"
 import { type Broker, Event, EventBus, EventBusError, type Received } from "./EventBus.ts"
-import type { Connection, ConnectionError } from "./JsonLines.ts"
 import * as Propagator from "./Propagator.ts"
 
 /** What an agent says to the bridge. */

@@ -83,6 +83,8 @@ export const Key = {
   messagingDestination: "messaging.destination.name",
   /** `send` or `process`. */
   messagingOperation: "messaging.operation.name",
+  /** What an agent is asked to do. */
+  capability: "capability",
   topic: "topic",
   eventId: "event.id",
   eventType: "event.type",

@@ -7,29 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-
-/**
- * The other side is gone, or does not speak JSON.
- *
- * @since 0.1.0
- */
-export class ConnectionError extends Schema.TaggedError<ConnectionError>()("ConnectionError", {
-  message: Schema.String
-}) {}
-
-/**
- * Two ways for messages, each in its order.
- *
- * @since 0.1.0
- */
-export interface Connection {
-  /** Sends one message, of what JSON can hold. */
-  readonly send: (message: unknown) => Effect.Effect<void, ConnectionError>
-  /** Takes the next message. Fails once the other side is gone. */
-  readonly receive: Effect.Effect<unknown, ConnectionError>
-}
+import { type Connection, type ConnectionError, gone } from "./Connection.ts"
 
 /** Longer lines end the connection: nobody may fill the memory with one that never ends. */
 const maxLineLength = 16 * 1024 * 1024
@@ -104,5 +83,3 @@ export const connect = (options: {
         )
     }
   })
-
-const gone = (why: string) => new ConnectionError({ message: `The other side is gone: ${why}` })

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { Connection } from "./Connection.ts"
 import * as JsonLines from "./JsonLines.ts"
 import * as Propagator from "./Propagator.ts"
 
@@ -30,7 +31,7 @@ export class SubprocessError extends Schema.TaggedError<SubprocessError>()("Subp
  * @since 0.1.0
  */
 export interface Subprocess {
-  readonly connection: JsonLines.Connection
+  readonly connection: Connection
   /** Its exit code once it has ended, `null` where a signal ended it. */
   readonly exitCode: Effect.Effect<number | null>
 }
@@ -112,7 +113,7 @@ const writeTo = (stream: Writable, line: string): Effect.Effect<void, Error> =>
  *
  * @since 0.1.0
  */
-export const parent: Effect.Effect<JsonLines.Connection, never, Scope.Scope> = Effect.suspend(() =>
+export const parent: Effect.Effect<Connection, never, Scope.Scope> = Effect.suspend(() =>
   Effect.tap(JsonLines.connect({ input: process.stdin, write: (line) => writeTo(process.stdout, line) }), () =>
     // Reading would keep the process alive.
     Effect.addFinalizer(() => Effect.sync(() => process.stdin.destroy()))

@@ -4,8 +4,10 @@
  *
  * @since 0.1.0
  */
+export * as ActionBroker from "./ActionBroker.ts"
 export * as Agent from "./Agent.ts"
 export * as Bridge from "./Bridge.ts"
+export * as Connection from "./Connection.ts"
 export * as Conventions from "./Conventions.ts"
 export * as Correlation from "./Correlation.ts"
 export * as Delivery from "./Delivery.ts"
