@@ -71,6 +71,8 @@ export const Key = {
   toolType: "gen_ai.tool.type",
   httpMethod: "http.request.method",
   httpStatus: "http.response.status_code",
+  rpcSystem: "rpc.system.name",
+  rpcMethod: "rpc.method",
   urlFull: "url.full",
   urlPath: "url.path",
   urlQuery: "url.query",

@@ -294,6 +294,24 @@ export const withRemoteParent = (carrier: Carrier) => {
 }
 
 /**
+ * Runs an effect with the baggage of a carrier, where `CurrentTrust` allows it: for boundaries that take the span over by
+ * themselves.
+ *
+ * @since 0.1.0
+ */
+export const withBaggage = (carrier: Carrier) => {
+  const get = valuesOf(carrier)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Effect.all([CurrentPropagator, CurrentTrust]), ([propagator, trust]) =>
+      Effect.provideService(
+        effect,
+        TraceContext.CurrentBaggage,
+        (trust === "follow" ? propagator.extract(get).baggage : undefined) ?? new Map()
+      )
+    )
+}
+
+/**
  * How far `receive` trusts callers. Default: `follow`. Where anybody may call, `link`: a caller that is followed says which
  * trace a request is in, and, under a sampler that asks parents, whether it is recorded.
  *

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Queue, Random } from "effect"
+import { Deferred, Effect, Exit, Fiber, Queue, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as EventBus from "../src/EventBus.ts"
 import * as Propagator from "../src/Propagator.ts"
@@ -22,7 +22,7 @@ const running = <E>(
     return { fiber, next: Queue.take(handled) }
   })
 
-const record = <A, E>(program: Effect.Effect<A, E, EventBus.EventBus | import("effect/Scope").Scope>) =>
+const record = <A, E>(program: Effect.Effect<A, E, EventBus.EventBus | Scope.Scope>) =>
   Testing.record(Random.withSeed(Effect.scoped(Effect.provide(program, EventBus.layerMemory)), "seed"))
 
 const reading = { type: "reading", payload: 20 }
