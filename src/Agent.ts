@@ -21,7 +21,7 @@ import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
 import { OwnShare } from "./OwnShare.ts"
 import * as SpanEnd from "./SpanEnd.ts"
-import { reach } from "./SpanRecord.ts"
+import { type Facts, reach } from "./SpanRecord.ts"
 
 export type { Capture, FieldOf } from "./HandoffContent.ts"
 
@@ -156,19 +156,19 @@ export const make: {
   // A method shorthand is called "run" in every agent, which would say nothing.
   const functionName = options.run.name === "" || options.run.name === "run" ? name : options.run.name
   const spanName = handoffSpanName(name)
-  const describe = (span: HandoffSpan.WritableSpan, from: string): void => {
-    span.attribute(Key.operationName, Operation.invokeAgent)
-    span.attribute(Key.agentName, name)
-    span.attribute(Key.agent, name)
-    span.attribute(Key.handoffType, handoffType)
-    span.attribute(Key.functionName, functionName)
-    span.attribute(Key.agentKind, kind)
-    span.attribute(Key.handoffFrom, from)
-    span.attribute(Key.handoffTo, name)
+  const factsOf = HandoffSpan.rememberingFacts((from): Facts => [
+    ...[Key.operationName, Operation.invokeAgent],
+    ...[Key.agentName, name],
+    ...[Key.agent, name],
+    ...[Key.handoffType, handoffType],
+    ...[Key.functionName, functionName],
+    ...[Key.agentKind, kind],
+    ...[Key.handoffFrom, from],
+    ...[Key.handoffTo, name],
     // Each attempt raises it; a bad input never comes to one.
-    span.attribute(Key.handoffAttempts, 0)
-    if (options.model !== undefined) span.attribute(Key.requestModel, options.model)
-  }
+    ...[Key.handoffAttempts, 0],
+    ...(options.model === undefined ? [] : [Key.requestModel, options.model])
+  ])
   const measure = HandoffMetrics.make("agent", name)
   const content = HandoffContent.make({
     capture: options.capture,
@@ -188,7 +188,7 @@ export const make: {
       content,
       input,
       annotations,
-      describe,
+      factsOf,
       run: (span, { stubs }) => {
         const run = (stubs?.(name) as typeof options.run | undefined) ?? options.run
         let number = 0

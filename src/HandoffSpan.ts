@@ -16,6 +16,7 @@ import { WantedContent } from "./Content.ts"
 import type * as HandoffContent from "./HandoffContent.ts"
 import type { Measure } from "./HandoffMetrics.ts"
 import * as OpenSpan from "./OpenSpan.ts"
+import type { Facts } from "./SpanRecord.ts"
 import { type History, type Output, type Stubs, type Work, work } from "./Work.ts"
 
 /** The name that stands for the program itself where no agent or pipeline hands off. */
@@ -40,8 +41,10 @@ export const withSpan = <A, E, R>(options: {
   readonly input: unknown
   /** What the Recorder is to know of the span before it begins. Default: nothing. */
   readonly annotations?: Context.Context<never> | undefined
-  /** Writes on the span what always stands there. */
-  readonly describe: (span: WritableSpan, from: string, now: () => bigint) => void
+  /** What always stands on its spans; `from` is whose work hands off. */
+  readonly factsOf: (from: string) => Facts
+  /** Writes on the span what else there is when it begins. Default: nothing. */
+  readonly onStart?: ((span: WritableSpan, now: () => bigint) => void) | undefined
   readonly run: (span: WritableSpan, work: Work) => Effect.Effect<A, E, R>
   /** Called with how the work ended, before the span ends; `outer` is the work it was part of. */
   readonly onEnd: (exit: Exit.Exit<A, E>, span: WritableSpan, outer: Work | undefined, now: () => bigint) => void
@@ -68,7 +71,10 @@ export const withSpan = <A, E, R>(options: {
       const startMillis = isMeasured ? millis(fiber) : 0
       const span = opened ?? nowhere
       const now = () => OpenSpan.now(fiber)
-      options.describe(span, outer?.name ?? root, now)
+      if (opened !== undefined) {
+        OpenSpan.addFacts(opened, options.factsOf(outer?.name ?? root))
+        options.onStart?.(opened, now)
+      }
       const tellContent =
         opened?.sampled === true ? options.content(opened, fiber.getRef(WantedContent), options.input) : undefined
       finish = (exit) => {
@@ -101,6 +107,23 @@ export const withSpan = <A, E, R>(options: {
 
 /** Good enough for a histogram, and cheaper than nanoseconds where there is no span that needs those. */
 const millis = (fiber: Fiber.Fiber<unknown, unknown>): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+
+/** Mostly an agent is called from one place or two. */
+const maxRememberedFacts = 16
+
+/**
+ * Gives the same facts for the same caller, so that they need not be looked at anew.
+ *
+ * @since 0.1.0
+ */
+export const rememberingFacts = (make: (from: string) => Facts): ((from: string) => Facts) => {
+  const known = new Map<string, Facts>()
+  return (from) => {
+    const facts = known.get(from) ?? make(from)
+    if (known.size < maxRememberedFacts) known.set(from, facts)
+    return facts
+  }
+}
 
 /**
  * What can be written on a span while it is open.

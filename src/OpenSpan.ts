@@ -12,6 +12,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
+import type { Facts } from "./SpanRecord.ts"
 
 const noAnnotations = Context.empty()
 
@@ -47,6 +48,19 @@ export const open = (
   const attributes = fiber.getRef(References.TracerSpanAnnotations)
   for (const key in attributes) span.attribute(key, attributes[key])
   return span
+}
+
+/**
+ * Writes facts on a span, all at once where its tracer can.
+ *
+ * @since 0.1.0
+ */
+export const addFacts = (
+  span: Pick<Tracer.Span, "attribute"> & { readonly addFacts?: (facts: Facts) => void },
+  facts: Facts
+): void => {
+  if (span.addFacts !== undefined) return span.addFacts(facts)
+  for (let i = 0; i < facts.length; i += 2) span.attribute(facts[i] as string, facts[i + 1])
 }
 
 /**

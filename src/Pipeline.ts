@@ -90,6 +90,7 @@ export const make = <A, E, R, I = void>(
     event: EventName.pipelineContent,
     facts: { [Key.workflowName]: name }
   })
+  const facts = [Key.operationName, Operation.invokeWorkflow, Key.workflowName, name, Key.pipelineMode, mode]
   const call = (input: I) =>
     HandoffSpan.withSpan<A, E, R>({
       name,
@@ -98,12 +99,8 @@ export const make = <A, E, R, I = void>(
       measure,
       content,
       input,
-      describe: (span, _, now) => {
-        span.attribute(Key.operationName, Operation.invokeWorkflow)
-        span.attribute(Key.workflowName, name)
-        span.attribute(Key.pipelineMode, mode)
-        span.event(EventName.pipelineStarted, now())
-      },
+      factsOf: () => facts,
+      onStart: (span, now) => span.event(EventName.pipelineStarted, now()),
       run: () => stage(input),
       onEnd: (exit, span, _, now) => {
         span.event(EventName.pipelineCompleted, now(), { [Key.pipelineOutcome]: outcome(exit) })

@@ -136,6 +136,7 @@ export const make = (options: {
     redactor: options.redactor,
     ids: idsOf(options),
     stacks: new StackBudget(),
+    harmless: new WeakSet(),
     started: 0,
     unsampled: 0,
     ended: 0,

@@ -17,7 +17,7 @@ import { type EncodedSpan, type SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import type { IdWords } from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
-import { reach } from "./SpanRecord.ts"
+import { type Facts, reach } from "./SpanRecord.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 import type { StackBudget } from "./StackBudget.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -58,6 +58,8 @@ export interface Recording {
   readonly redactor: Redactor | undefined
   readonly ids: IdWords
   readonly stacks: StackBudget
+  /** Facts that hold no secret, and none that is too long. */
+  readonly harmless: WeakSet<Facts>
   started: number
   unsampled: number
   ended: number
@@ -212,6 +214,19 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     // A value that comes again is found when the span is written, where each key is looked up anyway.
     const length = this.flat.push(key, copied)
     if (length > 512 && length > this.compactAt) this.compact()
+  }
+
+  /** Takes what is the same on many spans: what had nothing to be taken out of it once never will. */
+  addFacts(facts: Facts): void {
+    if (!this.isOpen) return
+    const { flat, map } = this
+    if (map === undefined && this.recording.harmless.has(facts)) {
+      for (let i = 0; i < facts.length; i++) flat.push(facts[i]!)
+      return
+    }
+    const start = flat.length
+    for (let i = 0; i < facts.length; i += 2) this.attribute(facts[i] as string, facts[i + 1])
+    if (this.flat === flat && facts.every((fact, i) => flat[start + i] === fact)) this.recording.harmless.add(facts)
   }
 
   event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {

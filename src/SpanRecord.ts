@@ -32,6 +32,14 @@ export type AttributeValue = string | number | bigint | boolean | ReadonlyArray<
 export type Attributes = Readonly<Record<string, AttributeValue>>
 
 /**
+ * What is the same on many spans, such as all of one agent: key, value, key, value. The list itself stands for them, so whoever
+ * looked at it once knows it.
+ *
+ * @since 0.1.0
+ */
+export type Facts = ReadonlyArray<string | number>
+
+/**
  * Something that happened at one instant of a span.
  *
  * @since 0.1.0

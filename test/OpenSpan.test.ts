@@ -49,7 +49,7 @@ const lean = <A, E, R>(work: Effect.Effect<A, E, R>, name: string) =>
     content: () => undefined,
     input: undefined,
     spanName: name,
-    describe: () => undefined,
+    factsOf: () => [],
     run: () => work,
     onEnd: () => undefined
   })
