@@ -48,7 +48,11 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     ]
   ],
   [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan", "Connection"]],
-  [5, "recording", ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "PendingSpans", "Settings", "TailReport"]],
+  [
+    5,
+    "recording",
+    ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "SpanValues", "PendingSpans", "Settings", "TailReport"]
+  ],
   [5, "authoring", ["HandoffSpan", "Propagator"]],
   [4, "recording", ["TailOptions", "TailTraceState", "HeldSpans", "SpanBuffer", "SettingsTable"]],
   [4, "authoring", ["HandoffMetrics", "HandoffContent"]],
@@ -89,7 +93,11 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   ],
   [2, "authoring", ["OpenSpan"]],
   [2, "values", ["SpanEnd", "TimeVariable"]],
-  [1, "recording", ["RedactionRules", "RedactionMemory", "NamePattern", "RecentDurations", "SettingsProfiles"]],
+  [
+    1,
+    "recording",
+    ["RedactionRules", "RedactionMemory", "NamePattern", "QuotedText", "RecentDurations", "SettingsProfiles"]
+  ],
   [0, "values", ["JsonText", "DurationInput"]],
   [
     1,

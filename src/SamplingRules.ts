@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { handoffSpanName, pipelineSpanName } from "./Conventions.ts"
 import * as NamePattern from "./NamePattern.ts"
+import * as QuotedText from "./QuotedText.ts"
 import * as OtelTraceState from "./OtelTraceState.ts"
 import * as Sampler from "./Sampler.ts"
 import * as Variable from "./Variable.ts"
@@ -175,13 +176,7 @@ const conditionsOf = ({ agent, hints = {}, name, pipeline }: Rule): ReadonlyArra
  * @since 0.1.0
  */
 export const parse = (text: string): Result.Result<ReadonlyArray<Rule>, SamplingRulesError> =>
-  collect(
-    splitOutsideQuotes(text, /;/)
-      .map((rule) => rule.trim())
-      .filter((rule) => rule !== ""),
-    (rule) => rule,
-    parseRule
-  )
+  collect(QuotedText.parts(text, /;/), (rule) => rule, parseRule)
 
 /**
  * Reads rules as a file has them: a JSON array such as `[{ "agent": "critic", "sample": 0.1 }]`, where `sample` is what
@@ -229,17 +224,6 @@ const collect = <A>(
     : Result.succeed(read_.flatMap(({ result }) => (typeof result === "string" ? [] : [result])))
 }
 
-const splitOutsideQuotes = (text: string, separator: RegExp): ReadonlyArray<string> => {
-  const parts = [""]
-  let isQuoted = false
-  for (const character of text) {
-    if (character === '"') isQuoted = !isQuoted
-    if (!isQuoted && separator.test(character)) parts.push("")
-    else parts[parts.length - 1] += character
-  }
-  return parts
-}
-
 const patternNames = new Set(["agent", "pipeline", "name"])
 const isHint = ([key]: readonly [string, string]): boolean => /^hint\../s.test(key)
 const howOften = "always, never, a share from 0 to 1, or so many traces a second such as 5/s"
@@ -247,16 +231,16 @@ const conditions = "agent, pipeline, name or hint. with a key"
 
 /** Gives what is wrong where it cannot be read. */
 const parseRule = (text: string): Rule | string => {
-  const parts = splitOutsideQuotes(text, /:/)
+  const parts = QuotedText.split(text, /:/)
   const [before, sample] = [parts.slice(0, -1).join(":").trim(), parts.at(-1)!.trim()]
-  if ((text.match(/"/g)?.length ?? 0) % 2 === 1) return "a quote is not closed"
-  if (parts.length < 2 || before === "") return "write it as conditions, a colon and how often"
+  if (!QuotedText.isClosed(text)) return "a quote is not closed"
+  if (before === "") return "write it as conditions, a colon and how often"
   if (before === "*") return readRule({ any: true, sample })
   const found = new Map<string, string>()
-  for (const condition of splitOutsideQuotes(before, /\s/).filter((part) => part !== "")) {
+  for (const condition of QuotedText.parts(before, /\s/)) {
     const equals = condition.indexOf("=")
     const key = condition.slice(0, Math.max(equals, 0))
-    const value = condition.slice(equals + 1).replace(/^"(.*)"$/s, "$1")
+    const value = QuotedText.unquoted(condition.slice(equals + 1))
     if (key.includes('"') || value.includes('"')) {
       return `${JSON.stringify(condition)} has quotes that are not around a whole value`
     }

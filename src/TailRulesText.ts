@@ -6,6 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as QuotedText from "./QuotedText.ts"
 import * as TailRules from "./TailRules.ts"
 import * as TimeVariable from "./TimeVariable.ts"
 
@@ -57,23 +58,11 @@ export class TailRulesError extends Schema.TaggedError<TailRulesError>()("TailRu
  * @since 0.1.0
  */
 export const parse = (text: string): Result.Result<ReadonlyArray<TailRules.Rule>, TailRulesError> => {
-  const read = splitOutsideQuotes(text, ";").map((rule) => ({ rule, result: readRule(rule) }))
+  const read = QuotedText.parts(text, /;/).map((rule) => ({ rule, result: readRule(rule) }))
   const problems = read.flatMap(({ result, rule }) => (typeof result === "string" ? [{ rule, problem: result }] : []))
   return problems.length > 0
     ? Result.fail(new TailRulesError({ problems }))
     : Result.succeed(read.flatMap(({ result }) => (typeof result === "string" ? [] : result)))
-}
-
-/** The parts that are not empty. */
-const splitOutsideQuotes = (text: string, separator: string): ReadonlyArray<string> => {
-  const parts = [""]
-  let isQuoted = false
-  for (const character of text) {
-    if (character === '"') isQuoted = !isQuoted
-    if (character === separator && !isQuoted) parts.push("")
-    else parts[parts.length - 1] += character
-  }
-  return parts.flatMap((part) => part.trim() || [])
 }
 
 /** How rules of one kind are written, and read: what stands behind its word, and behind the first colon where it takes an amount. */
@@ -113,7 +102,7 @@ const kinds = new Map<string, Kind>([
     {
       form: "agent=NAME",
       read: (operand) => {
-        const name = operand.startsWith("=") ? unquoted(operand.slice(1)) : ""
+        const name = operand.startsWith("=") ? QuotedText.unquoted(operand.slice(1)) : ""
         return name === "" ? undefined : TailRules.agent(name)
       }
     }
@@ -123,9 +112,12 @@ const kinds = new Map<string, Kind>([
     {
       form: "attribute KEY=VALUE, or attribute KEY",
       read: (operand) => {
-        const [key = "", ...value] = splitOutsideQuotes(operand, "=")
+        const [key = "", ...value] = QuotedText.parts(operand, /=/)
         if (operand === "" || operand.startsWith("=") || operand.endsWith("=")) return undefined
-        return TailRules.attribute(unquoted(key), value.length === 0 ? "*" : unquoted(value.join("=")))
+        return TailRules.attribute(
+          QuotedText.unquoted(key),
+          value.length === 0 ? "*" : QuotedText.unquoted(value.join("="))
+        )
       }
     }
   ],
@@ -136,7 +128,7 @@ const kinds = new Map<string, Kind>([
       form: "cost KEY: 0.5",
       takesAmount: true,
       read: (operand, amount) => {
-        const key = unquoted(operand)
+        const key = QuotedText.unquoted(operand)
         return key === "" ? undefined : mapNumber(amount, (dollars) => TailRules.costAbove(dollars, { key }))
       }
     }
@@ -146,10 +138,10 @@ const kinds = new Map<string, Kind>([
 
 /** Gives what is wrong where it cannot be read. */
 const readRule = (text: string): TailRules.Rule | string => {
-  const [head = "", ...rest] = splitOutsideQuotes(text, ":")
+  const [head = "", ...rest] = QuotedText.parts(text, /:/)
   const word = /^\w*/.exec(head)?.[0] ?? ""
   const kind = kinds.get(word)
-  if (text.split('"').length % 2 === 0) return "a quote is not closed"
+  if (!QuotedText.isClosed(text)) return "a quote is not closed"
   if (kind === undefined) {
     return `${JSON.stringify(word === "" ? head : word)} is no rule: use ${Array.from(kinds.keys()).join(", ")}`
   }
@@ -183,5 +175,3 @@ const percentileOf = (text: string): number | undefined => {
   const percentile = Number(`0.${whole.padStart(2, "0")}${part}`)
   return percentile > 0 ? percentile : undefined
 }
-
-const unquoted = (text: string): string => text.trim().replace(/^"(.*)"$/s, "$1")
