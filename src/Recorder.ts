@@ -10,7 +10,7 @@ import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as HeadSampling from "./HeadSampling.ts"
 import { OwnShare } from "./OwnShare.ts"
-import { type Limits, type Recording, RecorderSpan } from "./RecorderSpan.ts"
+import { type Recording, RecorderSpan } from "./RecorderSpan.ts"
 import type { Redactor } from "./Redaction.ts"
 import type { Sampler } from "./Sampler.ts"
 import type { EncodableSpan } from "./EncodableSpan.ts"
@@ -18,10 +18,11 @@ import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanIds from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import type { SpanOptions, Trace } from "./SpanTrace.ts"
+import { type Limits, SpanValues } from "./SpanValues.ts"
 import { StackBudget } from "./StackBudget.ts"
 import { UnsampledSpan } from "./UnsampledSpan.ts"
 
-export type { Limits } from "./RecorderSpan.ts"
+export type { Limits } from "./SpanValues.ts"
 export type { Ids } from "./SpanIds.ts"
 
 /**
@@ -132,8 +133,7 @@ export const make = (options: {
     encoder: new SpanEncoder(),
     onEnd: options.onEnd,
     resource: withoutSecrets(options.resource ?? SpanRecord.emptyResource, options.redactor),
-    limits: { ...defaultLimits, ...options.limits },
-    redactor: options.redactor,
+    values: new SpanValues({ ...defaultLimits, ...options.limits }, options.redactor),
     ids: idsOf(options),
     stacks: new StackBudget(),
     harmless: new WeakSet(),

@@ -8,41 +8,18 @@ import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import { Content, toMessages } from "./Content.ts"
 import { EventName, Key } from "./Conventions.ts"
 import { type EncodableEvent, type EncodableLink, type EncodableSpan, type FlatAttributes } from "./EncodableSpan.ts"
 import * as Hex from "./Hex.ts"
-import type { Redactor } from "./Redaction.ts"
 import { type EncodedSpan, type SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import type { IdWords } from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import { type Facts, reach } from "./SpanRecord.ts"
+import type { SpanValues } from "./SpanValues.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 import type { StackBudget } from "./StackBudget.ts"
 import * as TraceContext from "./TraceContext.ts"
-
-/**
- * How much one span may hold; what goes beyond is cut off and counted on the record. Defaults are OpenTelemetry's.
- *
- * @since 0.1.0
- */
-export interface Limits {
-  /** Attributes of a span. Default: 128. */
-  readonly attributes: number
-  /** Characters of an attribute's text. Default: no limit. */
-  readonly attributeValueLength: number
-  /** Characters of what an agent or a pipeline got or gave. Default: 16,384. */
-  readonly contentLength: number
-  /** Events of a span. Default: 128. */
-  readonly events: number
-  /** Links of a span. Default: 128. */
-  readonly links: number
-  /** Attributes of one event. Default: 128. */
-  readonly eventAttributes: number
-  /** Attributes of one link. Default: 128. */
-  readonly linkAttributes: number
-}
 
 /**
  * What all spans of a Recorder share, and where it keeps those that are open: a ring, so that one leaves it without a search.
@@ -53,9 +30,7 @@ export interface Recording {
   readonly encoder: SpanEncoder
   readonly onEnd: (encoded: EncodedSpan, span: EncodableSpan) => void
   readonly resource: SpanRecord.Resource
-  readonly limits: Limits
-  /** Takes secrets out of what spans hold, where somebody asked for it. */
-  readonly redactor: Redactor | undefined
+  readonly values: SpanValues
   readonly ids: IdWords
   readonly stacks: StackBudget
   /** Facts that hold no secret, and none that is too long. */
@@ -101,7 +76,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   private flat: Array<string | SpanRecord.AttributeValue> = []
   private compactAt = 0
   /** How many texts were cut. */
-  private truncated = 0
+  truncated = 0
   private map: Map<string, SpanRecord.AttributeValue> | undefined
   private ownEvents: Array<EncodableEvent> | undefined
   private ownLinks: Array<EncodableLink> | undefined
@@ -128,7 +103,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.parentId1 = parent.id1
     }
     // The name of a span can come from anywhere.
-    this.name = this.nameOf(name)
+    this.name = recording.values.name(this, name)
     const { id0, id1 } = recording.ids.span(name, this.trace, parent)
     this.id0 = id0
     this.id1 = id1
@@ -167,7 +142,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   }
 
   get attributeLimit(): number {
-    return this.recording.limits.attributes
+    return this.recording.values.limits.attributes
   }
 
   get flatAttributes(): FlatAttributes {
@@ -208,7 +183,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
 
   attribute(key: string, value: unknown): void {
     if (!this.isOpen) return
-    const copied = this.take(key, value)
+    const copied = this.recording.values.take(this, key, value)
     if (copied === undefined) return
     this.map = undefined
     // A value that comes again is found when the span is written, where each key is looked up anyway.
@@ -231,29 +206,31 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
 
   event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
     if (!this.isOpen) return
-    const { eventAttributes, events } = this.recording.limits
+    const { values } = this.recording
+    const { eventAttributes, events } = values.limits
     const own = (this.ownEvents ??= [])
     if (own.length >= events && !neverCutOff.has(name)) {
       this.droppedEvents++
     } else {
       own.push({
-        name: this.nameOf(name),
+        name: values.name(this, name),
         timeUnixNano: typeof startTime === "bigint" ? startTime : this.startTimeUnixNano,
-        ...this.copy(attributes, eventAttributes, neverCutOff.has(name) ? this.errorLength : undefined)
+        ...values.copy(this, attributes, eventAttributes, neverCutOff.has(name) ? values.errorLength : undefined)
       })
     }
   }
 
   addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
     if (!this.isOpen) return
-    const { linkAttributes, links: limit } = this.recording.limits
+    const { values } = this.recording
+    const { linkAttributes, links: limit } = values.limits
     const own = (this.ownLinks ??= [])
     for (const { attributes, span } of links) {
       const context = TraceContext.fromSpan(span)
       if (context === undefined || own.length >= limit) {
         this.droppedLinks++
       } else {
-        own.push({ ...context, ...this.copy(attributes, linkAttributes) })
+        own.push({ ...context, ...values.copy(this, attributes, linkAttributes) })
       }
     }
   }
@@ -265,22 +242,21 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
       this.close(endTime, ok, nothing)
       return
     }
-    const length = this.errorLength
+    const { values } = this.recording
+    const length = values.errorLength
     const end = SpanEnd.fromExit(exit, {
       textLength: length + reach,
       stacks: this.recording.stacks.mayTake(endTime)
     })
     // How a span ended is never what the limits cut off.
     for (const { attributes, name } of end.events) {
-      const flatAttributes = this.takeAll(attributes, length)
+      const flatAttributes = values.takeAll(this, attributes, length)
       ;(this.ownEvents ??= []).push({ name, timeUnixNano: endTime, flatAttributes, droppedAttributes: 0 })
     }
     const { status } = end
     const told =
-      status.code === "error"
-        ? { code: status.code, message: this.short(this.clean(status.message), length, status.message) }
-        : status
-    this.close(endTime, told, this.takeAll(end.attributes, length))
+      status.code === "error" ? { code: status.code, message: values.text(this, status.message, length) } : status
+    this.close(endTime, told, values.takeAll(this, end.attributes, length))
   }
 
   /** Ends the span, writes it, and gives it to whoever takes finished spans. */
@@ -308,90 +284,6 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     this.endAttributes = nothing
   }
 
-  /** Copies a value, without secrets, and cut where it is too long. */
-  private take(
-    key: string,
-    value: unknown,
-    length = this.recording.limits.attributeValueLength
-  ): SpanRecord.AttributeValue | undefined {
-    const { redactor } = this.recording
-    // What most values are needs no look at what else they could be.
-    if (typeof value === "number" && redactor === undefined) return value
-    if (typeof value === "object" && value instanceof Content) return this.messages(value, length)
-    const seen =
-      typeof value === "string"
-        ? value.length > length + reach
-          ? value.slice(0, length + reach)
-          : value
-        : SpanRecord.toAttributeValue(value, length + reach)
-    if (seen === undefined) return undefined
-    const clean = redactor === undefined ? seen : redactor.value(this.trace.id, key, seen)
-    if (length === Infinity) return clean
-    if (typeof clean === "string") return this.short(clean, length, typeof seen === "string" ? seen : clean)
-    if (typeof clean !== "object") return clean
-    const items: ReadonlyArray<unknown> = typeof seen === "object" ? seen : []
-    return clean.map((item, i) =>
-      typeof item === "string" ? this.short(item, length, typeof items[i] === "string" ? items[i] : item) : item
-    )
-  }
-
-  /** Bounded before it is written as JSON, which stays whole unless attributes have a limit. */
-  private messages({ role, text }: Content, length: number): string {
-    const json = toMessages(role, this.short(this.clean(text), this.recording.limits.contentLength, text))
-    return this.short(json, length, "")
-  }
-
-  private takeAll(attributes: SpanRecord.Attributes, length: number): FlatAttributes {
-    return Object.entries(attributes).flatMap(([key, value]) => [key, this.take(key, value, length) ?? ""])
-  }
-
-  private clean(text: string): string {
-    return this.recording.redactor?.text(this.trace.id, text) ?? text
-  }
-
-  /** The name of a span or an event: logs are events by what they say, so it has a limit of its own. */
-  private nameOf(name: unknown): string {
-    const whole = SpanRecord.textOf(name, maxNameLength)
-    const seen = whole.length > maxNameLength + reach ? whole.slice(0, maxNameLength + reach) : whole
-    return this.short(this.clean(seen), maxNameLength, seen)
-  }
-
-  /**
-   * Cuts a text where it is longer than it may be, never inside of a character, and counts that. Where there was more than what
-   * was seen of it, its end may be half a secret, and is left out.
-   */
-  private short(text: string, length: number, seen: string): string {
-    const hasMore = seen.length >= length + reach - 1
-    if (!hasMore && text.length <= length) return text
-    this.truncated++
-    return SpanRecord.cut(text, hasMore ? Math.max(0, Math.min(length, text.length - reach)) : length)
-  }
-
-  /** Copies attributes up to a number of them, and counts the rest. Of what cannot be read, nothing is taken. */
-  private copy(
-    from: Readonly<Record<string, unknown>> | undefined,
-    limit: number,
-    length?: number
-  ): { readonly flatAttributes: FlatAttributes; readonly droppedAttributes: number } {
-    if (from === undefined) return { flatAttributes: nothing, droppedAttributes: 0 }
-    const flatAttributes: Array<string | SpanRecord.AttributeValue> = []
-    let droppedAttributes = 0
-    for (const [key, value] of SpanRecord.entries(from)) {
-      if (flatAttributes.length >= limit * 2) {
-        droppedAttributes++
-        continue
-      }
-      const copied = this.take(key, value, length)
-      if (copied !== undefined) flatAttributes.push(key, copied)
-    }
-    return { flatAttributes, droppedAttributes }
-  }
-
-  /** What an error says has a limit, also where nobody set one for attributes. */
-  private get errorLength(): number {
-    return Math.min(this.recording.limits.attributeValueLength, SpanEnd.defaultTextLength)
-  }
-
   private enter(): void {
     const { recording } = this
     recording.started++
@@ -414,7 +306,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
 
   /** A key that is set again and again must not fill the memory. */
   private compact(): void {
-    const { attributes } = this.recording.limits
+    const { attributes } = this.recording.values.limits
     const seen = new Map<string, SpanRecord.AttributeValue>()
     for (const [key, value] of pairs(this.flat)) {
       if (seen.size < attributes || seen.has(key)) seen.set(key, value)
@@ -438,8 +330,6 @@ const ok: SpanRecord.SpanStatus = { code: "ok" }
 const unset: SpanRecord.SpanStatus = { code: "unset" }
 const nothing: FlatAttributes = []
 const pending: FlatAttributes = [Key.pending, true]
-const maxNameLength = 8192
-
 const noEvents: ReadonlyArray<EncodableEvent> = []
 const noLinks: ReadonlyArray<EncodableLink> = []
 const noAnnotations = Context.empty()
