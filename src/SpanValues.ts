@@ -35,6 +35,8 @@ export interface Limits {
 
 /** Logs are events by what they say, so names of events need a limit too. */
 const maxNameLength = 8192
+const maxRememberedName = 128
+const maxRememberedNames = 1000
 
 /**
  * The span that something is written on: the trace that its placeholders belong to, and how many of its texts were cut.
@@ -54,6 +56,8 @@ interface Holder {
 export class SpanValues {
   readonly limits: Limits
   private readonly redactor: Redactor | undefined
+  /** Names that were looked at, and had nothing to be taken out. */
+  private readonly harmlessNames = new Set<string>()
 
   constructor(limits: Limits, redactor: Redactor | undefined) {
     this.limits = limits
@@ -73,8 +77,8 @@ export class SpanValues {
     length = this.limits.attributeValueLength
   ): SpanRecord.AttributeValue | undefined {
     const { redactor } = this
-    // What most values are needs no look at what else they could be.
-    if (typeof value === "number" && redactor === undefined) return value
+    // What most values are needs no look at what else they could be; nobody's secret has two digits.
+    if (typeof value === "number" && (redactor === undefined || (value < 100 && value > -100))) return value
     if (typeof value === "object" && value instanceof Content) return this.messages(span, value, length)
     const seen =
       typeof value === "string"
@@ -119,8 +123,18 @@ export class SpanValues {
     return { flatAttributes, droppedAttributes }
   }
 
-  /** The name of a span or an event, whatever plain JavaScript gives for one. */
+  /** The name of a span or an event, whatever plain JavaScript gives for one. Most names come again and again. */
   name(span: Holder, name: unknown): string {
+    if (typeof name === "string" && this.harmlessNames.has(name)) return name
+    const taken = this.newName(span, name)
+    if (taken === name && taken.length < maxRememberedName && this.harmlessNames.size < maxRememberedNames) {
+      // A key of an object is a text by itself: a piece of a long one would keep all of that alive.
+      this.harmlessNames.add(Object.keys({ [taken]: true })[0]!)
+    }
+    return taken
+  }
+
+  private newName(span: Holder, name: unknown): string {
     const whole = SpanRecord.textOf(name, maxNameLength + reach)
     return this.text(
       span,
