@@ -156,19 +156,21 @@ export const make: {
   // A method shorthand is called "run" in every agent, which would say nothing.
   const functionName = options.run.name === "" || options.run.name === "run" ? name : options.run.name
   const spanName = handoffSpanName(name)
-  const factsOf = HandoffSpan.rememberingFacts((from): Facts => [
-    ...[Key.operationName, Operation.invokeAgent],
-    ...[Key.agentName, name],
-    ...[Key.agent, name],
-    ...[Key.handoffType, handoffType],
-    ...[Key.functionName, functionName],
-    ...[Key.agentKind, kind],
-    ...[Key.handoffFrom, from],
-    ...[Key.handoffTo, name],
-    // Each attempt raises it; a bad input never comes to one.
-    ...[Key.handoffAttempts, 0],
-    ...(options.model === undefined ? [] : [Key.requestModel, options.model])
-  ])
+  const factsOf = HandoffSpan.rememberingFacts((from): Facts =>
+    Object.entries({
+      [Key.operationName]: Operation.invokeAgent,
+      [Key.agentName]: name,
+      [Key.agent]: name,
+      [Key.handoffType]: handoffType,
+      [Key.functionName]: functionName,
+      [Key.agentKind]: kind,
+      [Key.handoffFrom]: from,
+      [Key.handoffTo]: name,
+      // Each attempt raises it; a bad input never comes to one.
+      [Key.handoffAttempts]: 0,
+      ...(options.model !== undefined && { [Key.requestModel]: options.model })
+    }).flat()
+  )
   const measure = HandoffMetrics.make("agent", name)
   const content = HandoffContent.make({
     capture: options.capture,
