@@ -77,6 +77,8 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     "recording",
     [
       "RedactionNames",
+      "RedactionKeys",
+      "RedactionShapes",
       "Sampler",
       "TailRules",
       "OtlpEndpoint",
@@ -96,7 +98,16 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [
     1,
     "recording",
-    ["RedactionRules", "RedactionMemory", "NamePattern", "QuotedText", "RecentDurations", "SettingsProfiles"]
+    [
+      "RedactionRules",
+      "RedactionText",
+      "RedactionWords",
+      "RedactionMemory",
+      "NamePattern",
+      "QuotedText",
+      "RecentDurations",
+      "SettingsProfiles"
+    ]
   ],
   [0, "values", ["JsonText", "DurationInput"]],
   [

@@ -1,6 +1,7 @@
 /**
  * Takes secrets out of what spans hold: keys, tokens, cards, passwords and e-mail addresses, by rules on texts and by the
- * names of attributes. What is a secret by default stands in `RedactionRules` and `RedactionNames`; here it is replaced.
+ * names of attributes. What is a secret by default stands in `RedactionKeys`, `RedactionShapes` and `RedactionNames`; here it
+ * is replaced.
  *
  * @since 0.1.0
  */
@@ -8,15 +9,23 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { makePlaceholders, Recent } from "./RedactionMemory.ts"
+import * as RedactionKeys from "./RedactionKeys.ts"
 import * as RedactionNames from "./RedactionNames.ts"
 import * as RedactionRules from "./RedactionRules.ts"
+import * as RedactionShapes from "./RedactionShapes.ts"
+import * as RedactionText from "./RedactionText.ts"
+import * as RedactionWords from "./RedactionWords.ts"
 import type { AttributeValue } from "./SpanRecord.ts"
 
 /**
  * A rule of one's own: a pattern, or a function that gives where the secrets of a text begin and end.
  *
  * **Details**: of a pattern with a group named `secret` that group is replaced, else all that it matches. The placeholder
- * is called after the name: `customer id` gives `[CUSTOMER_ID_1]`. Both see long texts in windows (`windowLength`).
+ * is called after the name: `customer id` gives `[CUSTOMER_ID_1]`. Both see long texts in windows (`windowLength`), and
+ * numbers of attributes as texts.
+ *
+ * **Gotchas**: a pattern that backtracks exponentially may hang the program. Nothing can stop it: a window bounds what it
+ * sees, and not how long it takes.
  *
  * @since 0.1.0
  */
@@ -30,7 +39,11 @@ export type Rule =
 /**
  * The default rules by name: prefixed keys of services, JSON Web Tokens, bearer and basic credentials, PEM private keys,
  * payment cards, e-mail addresses, user and password of URLs, and what has the name of a secret (`named`): values of
- * attributes, JSON, queries, headers and connection strings.
+ * attributes, JSON, XML, queries, headers, settings, connection strings and command lines.
+ *
+ * **Gotchas**: a number in the range of a network that passes the check digit (Luhn) is taken for a card, whatever it is. An
+ * id that is a number of 13 to 19 digits may be one: `card` can be left out. `session_id` is taken for a secret unless its
+ * value is a UUID; `session.id`, the attribute of OpenTelemetry, is left as it is.
  *
  * @since 0.1.0
  */
@@ -79,8 +92,9 @@ export interface Redactor {
  * What the Layers of `Tracing` take out of spans besides their defaults, before anything else sees them. Provide it to
  * one of them. The setting `redaction` turns all of it off.
  *
- * **Gotchas**: with `layerAmbient` spans are another SDK's, and nothing is taken out of them. Log lines lose secrets where
- * they stand on spans, and not where loggers write them.
+ * **Gotchas**: keys of attributes and the tracestate are not looked at, so no secret may stand there. With `layerAmbient`
+ * spans are another SDK's, and nothing is taken out of them. Log lines lose secrets where they stand on spans, and not where
+ * loggers write them.
  *
  * @example
  * ```ts
@@ -130,12 +144,12 @@ const named = "named"
  * always gets the same one, of whichever kind it was first, and another secret another number. What is remembered for
  * that is a keyed hash of 53 bits and never the secret: of 1000 traces, 100 secrets each, 10 MB at the very most. Where rules
  * overlap, all that they found is replaced as one. Values under the name of a secret are replaced whole, texts and each
- * item of lists; numbers only where a password may be one; true and false never. A rule that throws replaces all of the
+ * item of lists; numbers where a password may be one or from six digits on; true and false never. A rule that throws replaces all of the
  * text by `[REDACTED: rule "name" failed]`. Never fails.
  *
  * **Gotchas**: give it texts before they are cut to a length, or a secret at the cut is not known for one. Numbers of
- * placeholders are those of one process: another one, or a trace that was forgotten, begins at 1 again. A pattern of
- * one's own that backtracks is bounded by the window alone.
+ * placeholders are those of one process: another one, or a trace that was forgotten, begins at 1 again. Secrets are found
+ * by their shapes and names: one with neither, such as a password in a sentence, is not found.
  *
  * @example
  * ```ts
@@ -161,16 +175,16 @@ export const make = (options: Options = {}): Redactor => {
     windowLength = 8192,
     without = []
   } = options
-  const nameOf = RedactionNames.names(ownNames)
+  const nameOf = RedactionWords.names(ownNames)
   const isOff = (name: string): boolean => without.some((one) => one === name)
   const own = rules.map((rule) => ownRule(rule, Math.max(2, windowLength)))
-  const standard = [...RedactionRules.shapeRules, RedactionNames.rule(nameOf, ownNames)].filter(
+  const standard = [RedactionKeys.apiKeys, ...RedactionShapes.shapeRules, RedactionNames.rule(nameOf, ownNames)].filter(
     ({ name }) => !isOff(name)
   )
   const keyRule: LiveRule = { name: named, label: "SECRET", find: () => undefined }
   const cardRule: LiveRule = { name: "card", label: "CARD", find: () => undefined }
   const placeholders = makePlaceholders(maxTraces, maxSecrets)
-  const labels = [...own, ...standard].map(({ label }) => label).concat(RedactionNames.labels(ownNames))
+  const labels = [...own, ...standard].map(({ label }) => label).concat(RedactionWords.labels(ownNames))
   const placeholder = new RegExp(`\\[(?:${[...new Set(labels)].join("|")})(?:_\\d{1,6})?\\]|${failurePattern}`, "g")
   const hints = RedactionRules.makeHints(standard)
   const names = [...own, ...standard].map(({ name }) => name)
@@ -241,8 +255,9 @@ export const make = (options: Options = {}): Redactor => {
     // A query without its question mark: there a name may be at the beginning.
     if (kind === "query")
       return value.startsWith("?") ? text(traceId, value) : text(traceId, `?${value}`).replace(/^\?/, "")
-    if (value === "" || value === "<redacted>" || isPlaceholder(value)) return value
-    const scheme = RedactionNames.schemeLength(value)
+    if (value === "" || value === "<redacted>" || isPlaceholder(value) || RedactionWords.isElse(value, kind))
+      return value
+    const scheme = RedactionText.schemeLength(value, kind.label)
     return isPlaceholder(value.slice(scheme))
       ? value
       : replaceOne(traceId, keyRule, kind.label, value, scheme === value.length ? 0 : scheme)
@@ -254,11 +269,32 @@ export const make = (options: Options = {}): Redactor => {
     value: string | number | bigint | boolean
   ): string | number | bigint | boolean => {
     if (typeof value === "string") return textUnder(traceId, kind, value)
-    if (typeof value === "boolean") return value
-    if (typeof kind === "object" && kind.digits) return replaceOne(traceId, keyRule, kind.label, String(value))
-    if (value < 1e12 || isOff("card")) return value
+    if (typeof value === "boolean" || (value < 1e12 && typeof kind === "string" && own.length === 0)) return value
     const digits = String(value)
-    return RedactionRules.isCard(digits) ? replaceOne(traceId, cardRule, cardRule.label, digits) : value
+    if (typeof kind === "object" && isNumberOf(kind, digits)) return replaceOne(traceId, keyRule, kind.label, digits)
+    if (value >= 1e12 && !isOff("card") && RedactionShapes.isCard(digits))
+      return replaceOne(traceId, cardRule, cardRule.label, digits)
+    if (own.length === 0) return value
+    const redacted = search(traceId, digits, 0)
+    return redacted === digits ? value : redacted
+  }
+
+  /** What is secret in lists of arguments and of lines is told by the item before. */
+  const list = (traceId: string, values: ReadonlyArray<string>): ReadonlyArray<string> => {
+    const items = [...values]
+    for (const { first, label, last, rule, start } of RedactionShapes.inList(values)) {
+      if (isOff(rule.name)) continue
+      const secret = [values[first]!.slice(start), ...values.slice(first + 1, last + 1)].join("\n")
+      const made = replaceOne(traceId, rule, label, secret)
+      items[first] = values[first]!.slice(0, start) + made
+      items.fill(made, first + 1, last + 1)
+    }
+    for (const [i, item] of items.entries()) {
+      const flag =
+        i === 0 || item.startsWith("-") || isOff(named) ? undefined : RedactionNames.flagName(items[i - 1]!, nameOf)
+      items[i] = textUnder(traceId, flag ?? "plain", item)
+    }
+    return items
   }
 
   return {
@@ -269,13 +305,24 @@ export const make = (options: Options = {}): Redactor => {
       const kind = kindOf(key)
       if (typeof value === "string") return textUnder(traceId, kind, value)
       if (typeof value !== "object") return item(traceId, kind, value)
-      const items = value.map((one) => item(traceId, kind, one))
+      const items =
+        kind === "plain" && value.some(tellsNext) && value.every((one) => typeof one === "string")
+          ? list(traceId, value)
+          : value.map((one) => item(traceId, kind, one))
       return items.every((one, i) => one === value[i]) ? value : sameKind(items)
     }
   }
 }
 
-type KeyKind = RedactionNames.SecretName | "plain" | "query"
+type KeyKind = RedactionWords.SecretName | "plain" | "query"
+
+/** Under the name of a password, or one of one's own, a number is a secret however short it is. */
+const isNumberOf = (kind: RedactionWords.SecretName, digits: string): boolean =>
+  (kind.digits && kind.orElse === undefined) || RedactionWords.isSecretNumber(digits, kind)
+
+/** A flag, and the first line of a private key, say what the next item of a list is. */
+const tellsNext = (item: unknown): boolean =>
+  typeof item === "string" && (item.charCodeAt(0) === 45 || (item.length > 24 && /PRIVATE KEY|PuTTY-/.test(item)))
 
 /** A list of numbers of which one was replaced is a list of texts. */
 const sameKind = (items: ReadonlyArray<string | number | bigint | boolean>): AttributeValue =>
@@ -325,7 +372,7 @@ const ownRule = (rule: Rule, windowLength: number): LiveRule => {
   const find = "find" in rule ? rule.find : matches(rule.pattern)
   return {
     name,
-    label: RedactionNames.ownLabel(name),
+    label: RedactionWords.ownLabel(name),
     find: (text, report) => {
       for (let from = 0; ;) {
         const end = Math.min(from + windowLength, text.length)

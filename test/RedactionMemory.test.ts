@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Recent } from "../src/RedactionMemory.ts"
+import { afterEach, vi } from "vitest"
+import { makePlaceholders, Recent } from "../src/RedactionMemory.ts"
 
 const offerOften = (recent: Recent<number>, text: string, value: number) => {
   for (let i = 0; i < 32; i++) recent.offer(text, value)
@@ -31,5 +32,22 @@ describe("Recent", () => {
       offerOften(recent, text, 1)
       assert.strictEqual(recent.get(text), undefined)
     }
+  })
+})
+
+describe("makePlaceholders", () => {
+  afterEach(() => vi.restoreAllMocks())
+
+  /** With a key of zeros, a zero before a text makes no difference to its hash. */
+  const alike = (): ReadonlyArray<string> => {
+    const placeholders = makePlaceholders(1, 10)
+    return ["ada", "\0ada", "\0\0ada"].map((text) => placeholders("1", "SECRET", text, 0, text.length))
+  }
+
+  it("makePlaceholders() hashes secrets with a key of its own, which is random", () => {
+    vi.spyOn(crypto, "getRandomValues").mockImplementation((array) => array)
+    assert.deepStrictEqual(alike(), ["[SECRET_1]", "[SECRET_1]", "[SECRET_1]"])
+    vi.restoreAllMocks()
+    assert.deepStrictEqual(alike(), ["[SECRET_1]", "[SECRET_2]", "[SECRET_3]"])
   })
 })
