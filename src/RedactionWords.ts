@@ -133,6 +133,8 @@ const readWord = (name: string, all: ReadonlyArray<string>, last: string): Secre
   if (last === "base") return before === "key" && all.at(-3) === "secret" ? keys : undefined
   if (last === "id") return before === "session" && !/\Wid$/i.test(name.replaceAll("-", "")) ? session : undefined
   if (last === "auth") return /(?:^|[^A-Za-z\d])_auth$/.test(name) ? npmLogin : undefined
+  // `PGPASSWORD`
+  if (/.(?:password|passwd|passphrase)$/.test(last)) return passwords
   return last === "token" && plainTokens.has(before) ? undefined : lastWords.get(last)
 }
 

@@ -496,6 +496,7 @@ describe("value", () => {
     ["pin", "PASSWORD"],
     ["password1", "PASSWORD"],
     ["password_confirmation", "PASSWORD"],
+    ["PGPASSWORD", "PASSWORD"],
     ["SECRET_KEY_BASE", "KEY"],
     ["OPENAI_KEY", "KEY"],
     ["stripeKey", "KEY"],
