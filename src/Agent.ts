@@ -19,6 +19,7 @@ import { EventName, handoffSpanName, Key, Operation } from "./Conventions.ts"
 import * as HandoffContent from "./HandoffContent.ts"
 import * as HandoffMetrics from "./HandoffMetrics.ts"
 import * as HandoffSpan from "./HandoffSpan.ts"
+import * as OpenSpan from "./OpenSpan.ts"
 import { OwnShare } from "./OwnShare.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import { type Facts, reach } from "./SpanRecord.ts"
@@ -156,7 +157,7 @@ export const make: {
   // A method shorthand is called "run" in every agent, which would say nothing.
   const functionName = options.run.name === "" || options.run.name === "run" ? name : options.run.name
   const spanName = handoffSpanName(name)
-  const factsOf = HandoffSpan.rememberingFacts((from): Facts =>
+  const factsOf = HandoffSpan.rememberingFacts((from: string): Facts =>
     Object.entries({
       [Key.operationName]: Operation.invokeAgent,
       [Key.agentName]: name,
@@ -195,7 +196,7 @@ export const make: {
         const run = (stubs?.(name) as typeof options.run | undefined) ?? options.run
         let number = 0
         const attempt = Effect.suspend(() => {
-          span.attribute(Key.handoffAttempts, ++number)
+          OpenSpan.addFacts(span, factsOfAttempt(++number))
           const work: unknown = run(input)
           // Plain JavaScript may pass an async function, which would end the fiber without a word of who it was.
           return Effect.isEffect(work)
@@ -216,6 +217,8 @@ export const make: {
   Object.defineProperty(call, "name", { value: name })
   return Object.assign(call, { kind, handoffType }) as Agent<I, A, E | HandoffMismatch, Exclude<R, Tracer.ParentSpan>>
 }
+
+const factsOfAttempt = HandoffSpan.rememberingFacts((number: number): Facts => [Key.handoffAttempts, number])
 
 const ownShare = (agent: string, share: number): Context.Context<never> => {
   if (!(share >= 0 && share <= 1)) {

@@ -108,19 +108,19 @@ export const withSpan = <A, E, R>(options: {
 /** Good enough for a histogram, and cheaper than nanoseconds where there is no span that needs those. */
 const millis = (fiber: Fiber.Fiber<unknown, unknown>): number => fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
 
-/** Mostly an agent is called from one place or two. */
+/** Mostly an agent is called from one place or two, and makes few attempts. */
 const maxRememberedFacts = 16
 
 /**
- * Gives the same facts for the same caller, so that they need not be looked at anew.
+ * Gives the same facts for the same thing, such as a caller, so that they need not be looked at anew.
  *
  * @since 0.1.0
  */
-export const rememberingFacts = (make: (from: string) => Facts): ((from: string) => Facts) => {
-  const known = new Map<string, Facts>()
-  return (from) => {
-    const facts = known.get(from) ?? make(from)
-    if (known.size < maxRememberedFacts) known.set(from, facts)
+export const rememberingFacts = <A>(make: (of: A) => Facts): ((of: A) => Facts) => {
+  const known = new Map<A, Facts>()
+  return (of) => {
+    const facts = known.get(of) ?? make(of)
+    if (known.size < maxRememberedFacts) known.set(of, facts)
     return facts
   }
 }

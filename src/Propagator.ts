@@ -303,13 +303,17 @@ export const withBaggage = (carrier: Carrier) => {
   const get = valuesOf(carrier)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(Effect.all([CurrentPropagator, CurrentTrust]), ([propagator, trust]) =>
-      Effect.provideService(
-        effect,
-        TraceContext.CurrentBaggage,
-        (trust === "follow" ? propagator.extract(get).baggage : undefined) ?? new Map()
-      )
+      withBaggageOf(propagator.extract(get), trust, effect)
     )
 }
+
+/** A caller who is not followed says nothing that is handed on either. */
+const withBaggageOf = <A, E, R>(
+  { baggage = new Map() }: Partial<Propagated>,
+  trust: TraceContext.Trust,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.provideService(effect, TraceContext.CurrentBaggage, trust === "follow" ? baggage : new Map())
 
 /**
  * How far `receive` trusts callers. Default: `follow`. Where anybody may call, `link`: a caller that is followed says which
@@ -381,8 +385,7 @@ export const receiveFrom =
         ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
         links: caller !== undefined && !follows ? [{ span: caller, attributes: {} }, ...links] : links
       })
-      const taken = (follows ? sent.baggage : undefined) ?? new Map()
-      return Effect.provideService(span, TraceContext.CurrentBaggage, taken)
+      return withBaggageOf(sent, trust, span)
     })
 
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {

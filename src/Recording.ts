@@ -30,7 +30,7 @@ import * as Propagator from "./Propagator.ts"
 import * as Recorder from "./Recorder.ts"
 import { reach } from "./SpanRecord.ts"
 import * as Redaction from "./Redaction.ts"
-import type { Sampler } from "./Sampler.ts"
+import * as Sampler from "./Sampler.ts"
 import * as Sampling from "./Sampling.ts"
 import * as Settings from "./Settings.ts"
 import * as SpanEnd from "./SpanEnd.ts"
@@ -61,7 +61,7 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
       for (const delivery of deliveries) delivery.offer(span)
     }
     const tail = yield* tailSampler(settings, offer)
-    const sampler = yield* guarded(yield* currentSampler(settings, tail === undefined ? undefined : Sampling.byDefault))
+    const sampler = yield* guarded(yield* currentSampler(settings, tail === undefined ? undefined : Sampler.byDefault))
     const redaction = Option.getOrUndefined(yield* Effect.serviceOption(Redaction.Redaction))
     const watches = Number.isFinite(Duration.toMillis(settings.openSpanWarning.value))
     const someOpened = yield* Latch.make()
@@ -263,8 +263,8 @@ export const warnOfUnused = (name: string, { source }: Settings.Setting<unknown>
  */
 const currentSampler = (
   settings: Settings.Settings,
-  otherwise: Sampler | undefined
-): Effect.Effect<(() => Sampler | undefined) | undefined> =>
+  otherwise: Sampler.Sampler | undefined
+): Effect.Effect<(() => Sampler.Sampler | undefined) | undefined> =>
   Effect.gen(function* () {
     const asSet = Sampling.fromSettings(settings) ?? otherwise
     const sampling = Option.getOrUndefined(yield* Effect.serviceOption(Sampling.Sampling))
@@ -278,11 +278,13 @@ const currentSampler = (
       if (sampling !== undefined) return () => SubscriptionRef.getUnsafe(sampling.sampler)
       return asSet === undefined ? undefined : () => asSet
     }
-    let last: { readonly switches: Enablement.Switches; readonly sampler: Sampler; readonly gated: Sampler } | undefined
+    let last:
+      | { readonly switches: Enablement.Switches; readonly sampler: Sampler.Sampler; readonly gated: Sampler.Sampler }
+      | undefined
     return () => {
       const switches = SubscriptionRef.getUnsafe(enablement.switches)
       const sampler =
-        sampling === undefined ? (asSet ?? Sampling.byDefault) : SubscriptionRef.getUnsafe(sampling.sampler)
+        sampling === undefined ? (asSet ?? Sampler.byDefault) : SubscriptionRef.getUnsafe(sampling.sampler)
       if (last?.switches !== switches || last.sampler !== sampler) {
         last = { switches, sampler, gated: Enablement.gate(switches, sampler) }
       }
@@ -291,7 +293,7 @@ const currentSampler = (
   })
 
 /** Says of each sampler that is broken, once, that it is. */
-const guarded = (sampler: (() => Sampler | undefined) | undefined) =>
+const guarded = (sampler: (() => Sampler.Sampler | undefined) | undefined) =>
   Effect.map(Effect.context(), (context) =>
     sampler === undefined
       ? undefined

@@ -66,15 +66,8 @@ export const fromSettings = (
   // Settings have looked at the text: what cannot be read does not come as far as this.
   const rules = Result.getOrElse(SamplingRules.parse(settings.samplingRules.value), () => [])
   const named = bySettingsName(settings.sampler.value, settings.samplerRatio.value)
-  return rules.length > 0 ? SamplingRules.make(rules, named ?? byDefault) : named
+  return rules.length > 0 ? SamplingRules.make(rules, named ?? Sampler.byDefault) : named
 }
-
-/**
- * What stands where nobody says anything: every trace that no caller turned down.
- *
- * @since 0.1.0
- */
-export const byDefault: Sampler.Sampler = Sampler.byDefault
 
 const bySettingsName = (name: Settings["sampler"]["value"], share: number): Sampler.Sampler | undefined => {
   switch (name) {

@@ -77,8 +77,8 @@ export class SpanValues {
     length = this.limits.attributeValueLength
   ): SpanRecord.AttributeValue | undefined {
     const { redactor } = this
-    // What most values are needs no look at what else they could be; nobody's secret has two digits.
-    if (typeof value === "number" && (redactor === undefined || (value < 100 && value > -100))) return value
+    // What most values are needs no look at what else they could be.
+    if (typeof value === "number" && redactor === undefined) return value
     if (typeof value === "object" && value instanceof Content) return this.messages(span, value, length)
     const seen =
       typeof value === "string"

@@ -71,7 +71,7 @@ export const spawn = (options: {
     const child = ChildProcess.spawn(command, args, { env, cwd, stdio: ["pipe", "pipe", "inherit"] })
     // Writing to a child that has gone is told by `write`; without a listener it would end the process.
     child.stdin.on("error", () => undefined)
-    const ended = yield* Deferred.make<number | null, SubprocessError>()
+    const ended = yield* Deferred.make<number | null>()
     const started = yield* Deferred.make<void, SubprocessError>()
     child.once("spawn", () => Deferred.doneUnsafe(started, Effect.void))
     child.once("close", (code) => Deferred.doneUnsafe(ended, Effect.succeed(code)))
@@ -82,7 +82,7 @@ export const spawn = (options: {
       )
     )
     yield* Deferred.await(started)
-    const exitCode = Effect.orDie(Deferred.await(ended))
+    const exitCode = Deferred.await(ended)
     const connection = yield* JsonLines.connect({ input: child.stdout, write: (line) => writeTo(child.stdin, line) })
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {

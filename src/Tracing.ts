@@ -21,6 +21,7 @@ import * as Otlp from "./exporter/Otlp.ts"
 import type { Ledger } from "./Ledger.ts"
 import * as Recorder from "./Recorder.ts"
 import * as Recording from "./Recording.ts"
+import * as Sampler from "./Sampler.ts"
 import * as Sampling from "./Sampling.ts"
 import type { SamplingFileError } from "./SamplingFile.ts"
 import * as Settings from "./Settings.ts"
@@ -211,7 +212,7 @@ const samplingFromFile = (settings: Settings.Settings) =>
     }
     // Loaded when it is needed: it alone of sampling needs a file system.
     const SamplingFile = yield* Effect.promise(() => import("./SamplingFile.ts"))
-    return SamplingFile.layer(path, Sampling.fromSettings(settings) ?? Sampling.byDefault)
+    return SamplingFile.layer(path, Sampling.fromSettings(settings) ?? Sampler.byDefault)
   })
 
 /** Without variables there is nothing that could be wrong. */

@@ -5,8 +5,7 @@ import { Agent, Tracing } from "../../src/index.ts"
 
 const [how, otlpEndpoint = "", count = "1", spoolDirectory = ""] = process.argv.slice(2)
 
-// Long enough for a machine that has much else to do; a receiver that never answers is only met with a spool.
-const shutdownTimeout = Duration.millis(how === "end of the scope" ? 300 : spoolDirectory === "" ? 20_000 : 5000)
+const shutdownTimeout = Duration.millis(how === "end of the scope" ? 300 : 5000)
 const runtime = ManagedRuntime.make(
   Layer.orDie(Tracing.layerOtlp({ otlpEndpoint, spoolDirectory, shutdownTimeout, logFormat: "none" }))
 )
