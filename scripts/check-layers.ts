@@ -47,7 +47,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Sampling"
     ]
   ],
-  [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan", "Connection"]],
+  [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan", "Connection", "EnvironmentCarrier"]],
   [
     5,
     "recording",
@@ -148,13 +148,14 @@ const onRuntime = [
   "Worker",
   "ForeignCall",
   "Subprocess",
+  "EnvironmentCarrier",
   "testing/"
 ]
 /**
  * exporter/Otlp reads none: it hides the environment from the exporters it makes, which would read it. testing/Collect
- * and Subprocess hand it on to the processes that they start; Subprocess reads the trace that a process was started with.
+ * and Subprocess hand it on to the processes that they start; EnvironmentCarrier reads the trace that a process was started with.
  */
-const readsEnvironment = ["Settings", "exporter/Otlp", "testing/Collect", "Subprocess"]
+const readsEnvironment = ["Settings", "exporter/Otlp", "testing/Collect", "Subprocess", "EnvironmentCarrier"]
 const writesToTerminal = ["cli/", "exporter/Console"]
 
 /** One import, as a person wrote it. `names` are what it takes from `effect` itself, where each name is a module. */

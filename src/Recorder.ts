@@ -6,6 +6,8 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as HeadSampling from "./HeadSampling.ts"
@@ -14,12 +16,13 @@ import { type Recording, RecorderSpan } from "./RecorderSpan.ts"
 import type { Redactor } from "./Redaction.ts"
 import type { Sampler } from "./Sampler.ts"
 import type { EncodableSpan } from "./EncodableSpan.ts"
-import { type EncodedSpan, SpanEncoder } from "./SpanEncoder.ts"
+import { type EncodedSpan, type NameOf, SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanIds from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import type { SpanOptions, Trace } from "./SpanTrace.ts"
 import { type Limits, SpanValues } from "./SpanValues.ts"
 import { StackBudget } from "./StackBudget.ts"
+import * as TraceContext from "./TraceContext.ts"
 import { UnsampledSpan } from "./UnsampledSpan.ts"
 
 export type { Limits } from "./SpanValues.ts"
@@ -85,6 +88,28 @@ export interface OpenSpan {
 }
 
 /**
+ * What spans are called where they go, for houses with names of their own, `undefined` for Handspan's: the Layers of `Tracing` ask
+ * what is provided to them. Rules, switches and samplers go by Handspan's names all the same.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Agent, Memory, Recorder, Tracing } from "handspan"
+ *
+ * const house = Layer.succeed(Recorder.SpanNames, ({ name }) => name.startsWith("agent_handoff.") ? "agent.process" : name)
+ * const planner = Agent.make("planner", { run: () => Effect.succeed("a plan") })
+ * const program = Effect.andThen(planner(), Effect.flatMap(Memory.Spans, (spans) => spans.all))
+ * const [span] = await Effect.runPromise(Effect.provide(program, Layer.provide(Tracing.layerInMemory, house)))
+ * if (span?.name !== "agent.process" || span.attributes["agent"] !== "planner") throw new Error("expected the house's name")
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const SpanNames: Context.Reference<NameOf | undefined> = Context.Reference("handspan/Recorder/SpanNames", {
+  defaultValue: (): NameOf | undefined => undefined
+})
+
+/**
  * Makes a tracer that gives each sampled span to `onEnd` once, written as OTLP protobuf, when it ends.
  *
  * **Details**: an unsampled span has real ids, passes them on, and records nothing. Attribute values are copied as they
@@ -121,6 +146,10 @@ export const make = (options: {
   readonly limits?: Partial<Limits> | undefined
   /** Takes secrets out of names, attributes, events, links, errors and the resource. Default: nobody does. */
   readonly redactor?: Redactor | undefined
+  /** Names in the baggage whose values stand on every sampled span. Default: none. */
+  readonly baggageAttributes?: ReadonlyArray<string> | undefined
+  /** What spans are called where they go. Default: by their names. */
+  readonly spanNames?: NameOf | undefined
   /** Default: random ones from the platform's secure source. */
   readonly ids?: SpanIds.Ids | undefined
   /**
@@ -130,7 +159,7 @@ export const make = (options: {
   readonly sampler?: (() => Sampler | undefined) | undefined
 }): Recorder => {
   const recording: Recording = {
-    encoder: new SpanEncoder(),
+    encoder: new SpanEncoder(options.spanNames && harmless(options.spanNames)),
     onEnd: options.onEnd,
     resource: withoutSecrets(options.resource ?? SpanRecord.emptyResource, options.redactor),
     values: new SpanValues({ ...defaultLimits, ...options.limits }, options.redactor),
@@ -143,10 +172,11 @@ export const make = (options: {
     first: undefined,
     last: undefined
   }
-  const { onPending, onStart, sampler } = options
+  const { baggageAttributes = [], onPending, onStart, sampler } = options
   const open = (span: SpanOptions, sampled: boolean, trace?: Trace): Tracer.Span => {
     if (sampled) {
       const made = new RecorderSpan(recording, span, trace)
+      if (baggageAttributes.length > 0) addBaggage(made, baggageAttributes)
       onStart?.(made)
       // Its attributes come after it.
       if (onPending !== undefined) queueMicrotask(() => made.picture(onPending))
@@ -212,6 +242,25 @@ const withoutSecrets = (resource: SpanRecord.Resource, redactor: Redactor | unde
     })
   )
 })
+
+/** A function of the user's that fails must not fail the program whose spans it names. */
+const harmless =
+  (nameOf: NameOf): NameOf =>
+  (span) => {
+    const named: Result.Result<unknown, unknown> = Result.try(() => nameOf(span))
+    return Result.isSuccess(named) && typeof named.success === "string" ? named.success : span.name
+  }
+
+/** What is said on the span goes before what is said around it: a span of plain code may begin where there is no fiber. */
+const addBaggage = (span: RecorderSpan, names: ReadonlyArray<string>): void => {
+  const baggage =
+    Context.getOrUndefined(span.annotations, TraceContext.CurrentBaggage) ??
+    Fiber.getCurrent()?.getRef(TraceContext.CurrentBaggage)
+  for (const name of names) {
+    const entry = baggage?.get(name)
+    if (entry !== undefined) span.attribute(name, entry.value)
+  }
+}
 
 const noAnnotations = Context.empty()
 

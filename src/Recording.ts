@@ -70,6 +70,8 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
       limits: limits(settings),
       redactor: settings.redaction.value ? Redaction.make(redaction) : undefined,
       sampler,
+      baggageAttributes: settings.baggageAttributes.value,
+      spanNames: yield* Recorder.SpanNames,
       onEnd: tail === undefined ? offer : (encoded, span) => tail.end(encoded, span),
       onStart:
         watches || tail !== undefined
@@ -104,18 +106,12 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     yield* endOpenSpans(recorder, tail, deliveries, settings.shutdownTimeout.value)
     if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
     const context = Context.make(Tracer.Tracer, recorder).pipe(
-      // Where nobody asks for one here, the program's own stays.
-      settings.propagators.source === "default"
-        ? identity
-        : Context.add(Propagator.CurrentPropagator, propagator(settings)),
+      Context.merge(boundaries(settings)),
       Context.add(Delivery.Deliveries, {
         flush: Effect.forEach(asSeen, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),
         ledgers: Effect.forEach(deliveries, ({ ledger }) => ledger),
         health: Effect.forEach(deliveries, ({ health }) => health)
       }),
-      settings.inboundTrust.source === "default"
-        ? identity
-        : Context.add(Propagator.CurrentTrust, settings.inboundTrust.value),
       Context.add(WantedContent, {
         mode: settings.captureContent.value,
         length: settings.contentLength.value + reach
@@ -322,6 +318,21 @@ const limits = (settings: Settings.Settings): Recorder.Limits => ({
   eventAttributes: settings.eventAttributeCount.value,
   linkAttributes: settings.linkAttributeCount.value
 })
+
+/**
+ * What boundaries go by, whether anything is recorded or not. Where nobody asks for it here, the program's own stays.
+ *
+ * @since 0.1.0
+ */
+export const boundaries = (settings: Settings.Settings): Context.Context<never> =>
+  Context.empty().pipe(
+    settings.propagators.source === "default"
+      ? identity
+      : Context.add(Propagator.CurrentPropagator, propagator(settings)),
+    settings.inboundTrust.source === "default"
+      ? identity
+      : Context.add(Propagator.CurrentTrust, settings.inboundTrust.value)
+  )
 
 const propagator = ({ propagators }: Settings.Settings): Propagator.Propagator =>
   Propagator.composite(...propagators.value.flatMap((name) => propagatorsByName[name]))

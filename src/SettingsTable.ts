@@ -27,7 +27,8 @@ import {
   openTelemetryFlag,
   pairs,
   ratio,
-  row
+  row,
+  texts
 } from "./Variable.ts"
 
 /**
@@ -208,6 +209,12 @@ export const table = {
     "follow",
     oneOf("follow", "link", "ignore"),
     "HANDSPAN_INBOUND_TRUST"
+  ),
+  baggageAttributes: row<ReadonlyArray<string>>(
+    "Names in the baggage whose values stand on every span, such as `user.id,session.id`. No others ever do.",
+    [],
+    texts,
+    "HANDSPAN_BAGGAGE_ATTRIBUTES"
   ),
   redaction: row(
     "Whether keys, tokens, cards, passwords and e-mail addresses are taken out of what spans hold.",

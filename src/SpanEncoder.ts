@@ -33,6 +33,13 @@ export interface EncodedSpan {
   readonly scope: SpanRecord.InstrumentationScope
 }
 
+/**
+ * Gives the name that a span is written with. Must not throw.
+ *
+ * @since 0.1.0
+ */
+export type NameOf = (span: Pick<SpanRecord.SpanRecord, "name" | "kind">) => string
+
 /** An attribute key with what is known of it. */
 interface Key {
   readonly text: string
@@ -95,8 +102,12 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
   private readonly listKeys: Array<Key> = []
   private readonly listValues: Array<SpanRecord.AttributeValue> = []
 
-  constructor() {
+  /** What spans are called where they go. Default: as they are. */
+  private readonly nameOf: NameOf | undefined
+
+  constructor(nameOf?: NameOf) {
     super(initialSize)
+    this.nameOf = nameOf
   }
 
   /** Writes a span. Never fails, whatever the texts are: half characters become U+FFFD. */
@@ -114,7 +125,7 @@ export class SpanEncoder extends ProtobufWriter implements EncodedSpan {
     if (span.traceState !== "") this.text(0x1a, span.traceState)
     this.reserve(fixedFields)
     if (span.parentId0 !== 0 || span.parentId1 !== 0) this.spanId(0x22, span.parentId0, span.parentId1)
-    this.text(0x2a, span.name)
+    this.text(0x2a, this.nameOf === undefined ? span.name : this.nameOf(span))
     this.reserve(fixedFields)
     this.small(0x30, spanKinds[span.kind])
     this.time(0x39, span.startTimeUnixNano)

@@ -12,8 +12,11 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Connection } from "./Connection.ts"
+import { variable } from "./EnvironmentCarrier.ts"
 import * as JsonLines from "./JsonLines.ts"
 import * as Propagator from "./Propagator.ts"
+
+export { continued } from "./EnvironmentCarrier.ts"
 
 /**
  * A program that could not be started.
@@ -40,7 +43,8 @@ export interface Subprocess {
  * Starts a program as a child, for as long as the scope lives.
  *
  * **Details**: the span and the baggage of whoever starts it are in its environment, as `TRACEPARENT`, `TRACESTATE` and `BAGGAGE`
- * (OpenTelemetry, Environment Variables as Context Propagation Carriers); `continued` reads them. When the scope closes, its
+ * (OpenTelemetry, Environment Variables as Context Propagation Carriers); `Tracing.layerFromEnv` reads them
+ * there, and so does `continued`. When the scope closes, its
  * stdin ends, which tells it to stop; after 5 seconds it is killed. What it writes to stderr goes to ours.
  *
  * **Fails with** `SubprocessError` where the program cannot be started.
@@ -119,20 +123,3 @@ export const parent: Effect.Effect<Connection, never, Scope.Scope> = Effect.susp
     Effect.addFinalizer(() => Effect.sync(() => process.stdin.destroy()))
   )
 )
-
-/**
- * Runs an effect as the continuation of the span that started this process, as its environment tells it; without one it stays
- * as it is. Never fails of itself; on Deno it needs `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`, and does without where it is
- * not allowed.
- *
- * @since 0.1.0
- */
-export const continued = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Propagator.CurrentPropagator, ({ fields }) =>
-    effect.pipe(Propagator.withRemoteParent(fields.map((name) => [name, read(variable(name))])))
-  )
-
-/** The variable that bears a header. */
-const variable = (field: string): string => field.toUpperCase().replaceAll("-", "_")
-
-const read = (name: string): string | undefined => Result.getOrUndefined(Result.try(() => process.env[name]))

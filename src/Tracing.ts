@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import * as Correlation from "./Correlation.ts"
 import * as Delivery from "./Delivery.ts"
+import * as EnvironmentCarrier from "./EnvironmentCarrier.ts"
 import type { Exporter } from "./Exporter.ts"
 import * as Ambient from "./exporter/Ambient.ts"
 import * as Console from "./exporter/Console.ts"
@@ -153,7 +154,8 @@ export type LayerFromEnvError = Settings.SettingsError | Otlp.OtlpSetupError | S
  * Takes the Layer that the environment asks for: see `Settings.table` for the variables. Code may set what the
  * environment then cannot change.
  *
- * **Details**: with tracing off, or exporter `none`, it is `layerNoop`. With exporter `in_memory`, `Memory.Spans` is
+ * **Details**: where the process was started with a `TRACEPARENT` (`Subprocess` does so), the trace goes on here, unless
+ * `inboundTrust` says otherwise. With tracing off, or exporter `none`, it is `layerNoop`. With exporter `in_memory`, `Memory.Spans` is
  * there for `Effect.serviceOption`.
  *
  * **Fails with** `SettingsError` that names every bad variable at once, with `OtlpSetupError`, and with `SamplingFileError`
@@ -170,13 +172,18 @@ export const layerFromEnvWith = (
       const settings = yield* Settings.fromEnv(code)
       for (const notice of settings.notices) yield* Effect.logWarning(notice)
       const names = settings.exporters.value
-      if (!settings.enabled.value || names.includes("none")) return layerNoop
+      const inherited = startedBy(settings)
+      if (!settings.enabled.value || names.includes("none")) {
+        return inherited.pipe(
+          Layer.provideMerge(Layer.merge(layerNoop, Layer.succeedContext(Recording.boundaries(settings))))
+        )
+      }
       const exporters: Array<Exporter> = []
       if (names.includes("console")) exporters.push(Console.make({ ...consoleOptions(settings), ...console }))
       if (names.includes("otlp")) exporters.push(yield* otlpExporter(settings))
       const layer = names.includes("in_memory") ? inMemory(exporters, settings) : recording(exporters, settings)
       const sampling = yield* samplingFromFile(settings)
-      return sampling === undefined ? layer : Layer.provide(layer, sampling)
+      return Layer.provideMerge(inherited, sampling === undefined ? layer : Layer.provide(layer, sampling))
     })
   )
 }
@@ -197,6 +204,22 @@ export const layerFromEnvWith = (
  * @since 0.1.0
  */
 export const layerFromEnv: Layer.Layer<Delivery.Deliveries, LayerFromEnvError> = layerFromEnvWith({})
+
+/**
+ * Makes the span that started this process the parent of those that begin here, as far as callers are followed and nobody is
+ * their parent already.
+ */
+const startedBy = ({ inboundTrust }: Settings.Settings): Layer.Layer<never> =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const around = yield* Effect.serviceOption(Tracer.ParentSpan)
+      if (inboundTrust.value !== "follow" || Option.isSome(around)) return Context.empty()
+      const told = Effect.all([Effect.serviceOption(Tracer.ParentSpan), TraceContext.CurrentBaggage])
+      const [parent, baggage] = yield* EnvironmentCarrier.continued(told)
+      const inherited = Context.make(TraceContext.CurrentBaggage, baggage)
+      return Option.isNone(parent) ? inherited : Context.add(inherited, Tracer.ParentSpan, parent.value)
+    })
+  )
 
 /** Sampling by a file, where one is named and the program brings no `Sampling` of its own. */
 const samplingFromFile = (settings: Settings.Settings) =>

@@ -148,6 +148,18 @@ export const listOf = <const A extends string>(...names: ReadonlyArray<A>): Pars
   }
 }
 
+/**
+ * Takes any texts with commas between.
+ *
+ * @since 0.1.0
+ */
+export const texts: Parser<ReadonlyArray<string>> = {
+  allowed: "texts with commas between",
+  parse: (text) => split(text),
+  allowedInCode: "a list of texts",
+  accept: (value) => (Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined)
+}
+
 const split = (text: string): ReadonlyArray<string> => text.split(",").flatMap((part) => part.trim() || [])
 
 const isNone = (name: string | undefined): boolean => name === "none"

@@ -1,0 +1,31 @@
+/**
+ * Trace context in the environment of processes: what a process was told by whoever started it, and under which variables
+ * (OpenTelemetry, Environment Variables as Context Propagation Carriers). Starting processes is `Subprocess`'s.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Propagator from "./Propagator.ts"
+
+/**
+ * The variable that bears a header, such as `TRACEPARENT`.
+ *
+ * @since 0.1.0
+ */
+export const variable = (header: string): string => header.toUpperCase().replaceAll("-", "_")
+
+const read = (name: string): string | undefined =>
+  Result.getOrUndefined(Result.try(() => globalThis.process?.env[name]))
+
+/**
+ * Runs an effect as the continuation of the span that started this process, as its environment tells it; without one it stays
+ * as it is. Never fails of itself; on Deno it needs `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`, and does without where it is
+ * not allowed. `Tracing.layerFromEnv` does as much for the whole program.
+ *
+ * @since 0.1.0
+ */
+export const continued = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Propagator.CurrentPropagator, ({ fields }) =>
+    effect.pipe(Propagator.withRemoteParent(fields.map((name) => [name, read(variable(name))])))
+  )
