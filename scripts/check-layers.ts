@@ -14,7 +14,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [10, "assembly", ["Recording"]],
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway", "Bridge"]],
-  [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling"]],
+  [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling", "AsyncContext"]],
   [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess"]],
   [
     7,
@@ -47,7 +47,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Sampling"
     ]
   ],
-  [6, "authoring", ["Envelope", "Handoff", "ForeignCall", "HttpSpan", "Connection", "EnvironmentCarrier"]],
+  [6, "authoring", ["Envelope", "Handoff", "HttpSpan", "Connection", "EnvironmentCarrier"]],
   [
     5,
     "recording",
@@ -94,7 +94,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     ]
   ],
   [2, "authoring", ["OpenSpan"]],
-  [2, "values", ["SpanEnd", "TimeVariable"]],
+  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall"]],
   [
     1,
     "recording",

@@ -1,24 +1,32 @@
 /**
- * Which call of plain TypeScript is running, where such code is traced: what spans of its own hang under. Fibers know their
- * span by themselves.
+ * Which call of plain TypeScript is running, where such code is traced or called by what is: what spans hang under that begin
+ * in there. Fibers know their span by themselves. `Instrument`, `Http` and `AsyncContext` say when such a call runs.
  *
  * @since 0.1.0
  */
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 
 /**
- * A traced call of plain code: how to open its span, and the span around whoever traced it.
+ * A call of plain code.
  *
  * @since 0.1.0
  */
 export interface ForeignCall {
-  readonly opened: () => Tracer.Span
+  /** Gives the span that it is in, and opens that where nobody has needed it so far. */
+  readonly opened: () => Tracer.AnySpan
+  /** The span around whoever traces it. */
   readonly around: Tracer.AnySpan | undefined
+  /** The fiber that called it. Those that begin in there are other ones. */
+  readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Whose spans those are. */
+  readonly tracer: Tracer.Tracer
 }
 
 interface Running {
   readonly getStore: () => ForeignCall | undefined
-  readonly run: <A>(call: ForeignCall, f: () => A) => A
+  readonly run: <A>(call: ForeignCall | undefined, f: () => A) => A
 }
 
 /** Where the platform has no AsyncLocalStorage, calls nest as long as they do not wait. */
@@ -47,3 +55,51 @@ const AsyncLocalStorage: (new () => Running) | undefined =
  * @since 0.1.0
  */
 export const running: Running = AsyncLocalStorage === undefined ? nestedCalls() : new AsyncLocalStorage()
+
+/**
+ * The call that the running fiber began in, or plain code that no fiber runs; `undefined` for the fiber that made the call
+ * itself, which goes on after it.
+ *
+ * @since 0.1.0
+ */
+export const caller = (): ForeignCall | undefined => {
+  const call = running.getStore()
+  return call === undefined || (call.fiber !== undefined && call.fiber === Fiber.getCurrent()) ? undefined : call
+}
+
+type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]
+
+/**
+ * Makes the span of the call that a fiber began in the parent of its first spans, for tracers to open them by.
+ *
+ * @since 0.1.0
+ */
+export const withCaller = (span: SpanOptions): SpanOptions => {
+  const call = Option.isNone(span.parent) && !span.root ? caller() : undefined
+  if (call === undefined) return span
+  const parent = call.opened()
+  return { ...span, parent: Option.some(parent), sampled: span.sampled && parent.sampled }
+}
+
+/**
+ * Finds the innermost span for plain code that runs here and now: that of a fiber, or of a call, or the one that it was traced
+ * in. A call opens its span when it is asked for.
+ *
+ * @since 0.1.0
+ */
+export const spanWithin = (around: Tracer.AnySpan | undefined): (() => Tracer.AnySpan | undefined) => {
+  const call = running.getStore()
+  const fiber = Fiber.getCurrent()
+  // The fiber began in the call, or has nothing to do with it.
+  const span = fiber === undefined || fiber === call?.fiber ? undefined : fiber.cache.span
+  if (span !== undefined) return () => span
+  if (call === undefined) return () => around
+  return () => (call.around !== around && isInside(around, call.opened()) ? around : call.opened())
+}
+
+const isInside = (span: Tracer.AnySpan | undefined, outer: Tracer.AnySpan): boolean => {
+  let next = span
+  while (next !== undefined && next !== outer)
+    next = next._tag === "Span" ? Option.getOrUndefined(next.parent) : undefined
+  return next !== undefined
+}

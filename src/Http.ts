@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -20,7 +21,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
-import { running } from "./ForeignCall.ts"
+import { running, spanWithin } from "./ForeignCall.ts"
 import * as HttpSpan from "./HttpSpan.ts"
 import * as Propagator from "./Propagator.ts"
 
@@ -138,7 +139,7 @@ export const layerServer: Layer.Layer<HttpServer.HttpServer, never, HttpServer.H
 
 /**
  * Gives a `fetch` for plain TypeScript whose requests are spans under the tracing of the Effect that made it, children of its
- * span or of the function wrapped by `Instrument` that is running, and which the other side goes on with.
+ * span or of the innermost span or function wrapped by `Instrument` inside of that, and which the other side goes on with.
  *
  * @since 0.1.0
  */
@@ -151,7 +152,7 @@ export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.
       const request = input instanceof Request ? input : undefined
       const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
       const own = new globalThis.Headers(init?.headers ?? request?.headers)
-      const call = running.getStore()
+      const parent = spanWithin(around)()
       const work = Effect.flatMap(Propagator.inject(Object.fromEntries(own)), (headers) =>
         // As a defect it is what the promise is rejected with.
         Effect.promise(async () => base(input, { ...init, headers }))
@@ -163,7 +164,7 @@ export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.
         redactedNames,
         statusOf: statusOfResponse
       })
-      return run(call !== undefined && call.around === around ? Effect.withParentSpan(traced, call.opened()) : traced)
+      return run(parent === undefined ? traced : Effect.withParentSpan(traced, parent))
     })
   })
 
@@ -199,12 +200,16 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
 ): Effect.Effect<(request: Request, ...rest: Args) => Promise<Response>, never, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
+    const tracer = fiber.getRef(Tracer.Tracer)
     const run = Effect.runPromiseWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((request, ...rest) => {
       const work = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span): Effect.Effect<Response, E, R> => {
-        const call = async () => running.run({ opened: () => span, around }, () => handle(request, ...rest))
-        return Effect.flatMap(Effect.promise(call), (given) => (Effect.isEffect(given) ? given : Effect.succeed(given)))
+        const call = { opened: () => span, around, fiber: Fiber.getCurrent(), tracer }
+        return Effect.flatMap(
+          Effect.promise(async () => running.run(call, () => handle(request, ...rest))),
+          (given) => (Effect.isEffect(given) ? given : Effect.succeed(given))
+        )
       })
       return run(
         HttpSpan.received(work, {
@@ -250,6 +255,7 @@ export const nodeListener = <Incoming extends NodeRequest, Outgoing extends Node
 ): Effect.Effect<(incoming: Incoming, outgoing: Outgoing) => void, never, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
+    const tracer = fiber.getRef(Tracer.Tracer)
     const run = Effect.runForkWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((incoming, outgoing) => {
@@ -258,7 +264,7 @@ export const nodeListener = <Incoming extends NodeRequest, Outgoing extends Node
       const closed = new Promise<void>((resolve) => outgoing.once("close", resolve))
       const work = Effect.gen(function* () {
         const span = yield* Effect.orDie(Effect.currentSpan)
-        const call = { opened: () => span, around }
+        const call = { opened: () => span, around, fiber: Fiber.getCurrent(), tracer }
         const given = Result.try(() => running.run(call, () => listener(incoming, outgoing)))
         if (Result.isFailure(given)) return yield* Effect.die((thrown = { error: given.failure }).error)
         if (Effect.isEffect(given.success)) yield* given.success

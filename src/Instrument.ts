@@ -9,12 +9,13 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { EventName, Key } from "./Conventions.ts"
-import { type ForeignCall, running } from "./ForeignCall.ts"
+import { running, spanWithin } from "./ForeignCall.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -135,7 +136,7 @@ export interface Instrument {
   ) => <Target extends ((this: any, ...args: Array<any>) => any) | Effect.Effect<any, any, any>>(
     target: Target
   ) => Target
-  /** Starts a span that the caller ends. Its parent is the function wrapped by `traceSpan` that is running, if any. */
+  /** Starts a span that the caller ends. Its parent is the innermost span or wrapped function that it is in. */
   readonly startSpan: (name: string, attributes?: Record<string, unknown>) => SpanHandle
 }
 
@@ -183,10 +184,8 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
     Context.add(Clock.Clock, clock)
   )
 
-  const open = (name: string, startTime: bigint, caller: ForeignCall | undefined): Tracer.Span => {
-    // A caller outside of the span that this Instrument was made in is further away than that span.
-    const parent = caller !== undefined && caller.around === around ? caller.opened() : around
-    const span = tracer.span({
+  const open = (name: string, startTime: bigint, parent: Tracer.AnySpan | undefined): Tracer.Span => {
+    const options: Parameters<Tracer.Tracer["span"]>[0] = {
       name,
       parent: Option.fromUndefinedOr(parent),
       annotations,
@@ -195,13 +194,15 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       kind: "internal",
       root: false,
       sampled: enabled && (parent?.sampled ?? true)
-    })
+    }
+    // It opens inside of its own call, which must not be taken for its parent.
+    const span = parent === undefined ? running.run(undefined, () => tracer.span(options)) : tracer.span(options)
     setAttributes(span, attributesOfAll)
     return span
   }
 
   const startSpan = (name: string, attributes?: Record<string, unknown>): SpanHandle => {
-    const span = open(name, clock.currentTimeNanosUnsafe(), running.getStore())
+    const span = open(name, clock.currentTimeNanosUnsafe(), spanWithin(around)())
     setAttributes(span, attributes)
     return {
       traceId: span.traceId,
@@ -224,12 +225,12 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   ) => {
     const traced = function (this: unknown, ...args: Array<unknown>): unknown {
       const startTime = clock.currentTimeNanosUnsafe()
-      const caller = running.getStore()
+      const parent = spanWithin(around)
       let span: Tracer.Span | undefined
       // The span opens with its first child, or when the function gave a value: one that gives an Effect has not begun.
       const opened = (): Tracer.Span => {
         if (span === undefined) {
-          span = open(name, startTime, caller)
+          span = open(name, startTime, parent())
           setAttributes(span, attributesOf(args))
         }
         return span
@@ -238,7 +239,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       // The wrapped function's own exception goes on as it is: this is plain code, not an Effect.
       let result: unknown
       try {
-        result = running.run({ opened, around }, () => target.apply(this, args))
+        result = running.run({ opened, around, fiber: Fiber.getCurrent(), tracer }, () => target.apply(this, args))
       } catch (error) {
         end(Exit.die(error))
         throw error

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import { caller } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -211,16 +212,19 @@ export const CurrentPropagator: Context.Reference<Propagator> = Context.Referenc
 )
 
 /**
- * What the running fiber has to propagate.
+ * What the running fiber has to propagate; one that began in a call of plain code that is traced, and has no span yet, has the
+ * span of that call.
  *
  * **Details**: spans that are off (their ids are not valid) or keep to themselves are passed over for the span above
  * them, so switching tracing off in the middle does not tear a trace in two. Never fails.
  *
  * @since 0.1.0
  */
-export const current: Effect.Effect<Propagated> = Effect.map(
-  Effect.all([Effect.serviceOption(Tracer.ParentSpan), TraceContext.CurrentBaggage]),
-  ([span, baggage]) => ({ context: nearestContext(Option.getOrUndefined(span)), baggage })
+export const current: Effect.Effect<Propagated> = Effect.withFiber((fiber) =>
+  Effect.succeed({
+    context: nearestContext(fiber.cache.span ?? caller()?.opened()),
+    baggage: fiber.getRef(TraceContext.CurrentBaggage)
+  })
 )
 
 const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceContext | undefined => {

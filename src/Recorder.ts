@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
+import { withCaller } from "./ForeignCall.ts"
 import * as HeadSampling from "./HeadSampling.ts"
 import { OwnShare } from "./OwnShare.ts"
 import { type Recording, RecorderSpan } from "./RecorderSpan.ts"
@@ -187,7 +188,8 @@ export const make = (options: {
     return new UnsampledSpan(recording.ids, span, trace)
   }
   const tracer = Tracer.make({
-    span: (span) => {
+    span: (asked) => {
+      const span = withCaller(asked)
       const share = span.annotations === noAnnotations ? undefined : Context.get(span.annotations, OwnShare)
       const current = HeadSampling.withOwnShare(sampler?.(), share)
       if (current === undefined) return open(span, span.sampled)

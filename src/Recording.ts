@@ -16,6 +16,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Tracer from "effect/Tracer"
+import * as AsyncContext from "./AsyncContext.ts"
 import * as BackgroundClock from "./BackgroundClock.ts"
 import { Backpressure } from "./Backpressure.ts"
 import { WantedContent } from "./Content.ts"
@@ -105,7 +106,8 @@ export const start = (exporters: ReadonlyArray<Exporter>, settings: Settings.Set
     const asSeen = deliveries.map((delivery) => ({ ...delivery, flush: Effect.andThen(decideEnded, delivery.flush) }))
     yield* endOpenSpans(recorder, tail, deliveries, settings.shutdownTimeout.value)
     if (watches) yield* Effect.forkScoped(warnOfOpenSpans(recorder, settings.openSpanWarning.value, someOpened))
-    const context = Context.make(Tracer.Tracer, recorder).pipe(
+    const tracer = settings.context.value === "async" ? yield* AsyncContext.follow(recorder) : recorder
+    const context = Context.make(Tracer.Tracer, tracer).pipe(
       Context.merge(boundaries(settings)),
       Context.add(Delivery.Deliveries, {
         flush: Effect.forEach(asSeen, ({ flush }) => flush, { concurrency: "unbounded", discard: true }),

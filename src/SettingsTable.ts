@@ -210,6 +210,13 @@ export const table = {
     oneOf("follow", "link", "ignore"),
     "HANDSPAN_INBOUND_TRUST"
   ),
+  context: row(
+    "Whether plain code that the program waits for knows the span that it is called in. `async`: what `Instrument` wraps nests " +
+      "under it, what it runs by `Effect.runPromise` is recorded, and OpenTelemetry has it as its active span.",
+    "none",
+    oneOf("none", "async"),
+    "HANDSPAN_CONTEXT"
+  ),
   baggageAttributes: row<ReadonlyArray<string>>(
     "Names in the baggage whose values stand on every span, such as `user.id,session.id`. No others ever do.",
     [],

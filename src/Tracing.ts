@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
+import * as AsyncContext from "./AsyncContext.ts"
 import * as Correlation from "./Correlation.ts"
 import * as Delivery from "./Delivery.ts"
 import * as EnvironmentCarrier from "./EnvironmentCarrier.ts"
@@ -136,12 +137,27 @@ export const layerNoop: Layer.Layer<Delivery.Deliveries> = Layer.sync(Delivery.D
  * Joins the OpenTelemetry provider that is in place already: Deno's own, Sentry's, or that of a Node SDK. It then makes
  * ids, samples and exports; agents and pipelines are its spans.
  *
+ * **Details**: with `context: "async"`, what a program waits for has its span as OpenTelemetry's active one, so that the spans
+ * of instrumented libraries, and Deno's of `fetch`, nest under those of Effect. Default: `none`.
+ *
  * @since 0.1.0
  */
-export const layerAmbient: Layer.Layer<Delivery.Deliveries> = Layer.sync(
-  Delivery.Deliveries,
-  () => nothingToDeliver
-).pipe(Layer.merge(Layer.effect(Tracer.Tracer, Ambient.tracer)), Layer.merge(Correlation.layer))
+export const layerAmbientWith = (
+  options: Partial<Pick<Settings.Values, "context">>
+): Layer.Layer<Delivery.Deliveries> => {
+  const tracer = options.context === "async" ? Effect.flatMap(Ambient.tracer, AsyncContext.follow) : Ambient.tracer
+  return Layer.sync(Delivery.Deliveries, () => nothingToDeliver).pipe(
+    Layer.merge(Layer.effect(Tracer.Tracer, tracer)),
+    Layer.merge(Correlation.layer)
+  )
+}
+
+/**
+ * `layerAmbientWith`, as it is by default.
+ *
+ * @since 0.1.0
+ */
+export const layerAmbient: Layer.Layer<Delivery.Deliveries> = layerAmbientWith({})
 
 /**
  * What can be wrong with an environment.

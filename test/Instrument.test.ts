@@ -224,7 +224,7 @@ describe("Instrument.traceSpan", () => {
     })
   )
 
-  it.effect("prefers the handoff it was made in to a wrapped function around that", () =>
+  it.effect("nests handoffs that plain code runs, and what they trace", () =>
     Effect.gen(function* () {
       const agent = Agent.make("inner", {
         run: () =>
@@ -232,7 +232,7 @@ describe("Instrument.traceSpan", () => {
             traceSpan("fetch")(() => 1)()
           })
       })
-      const { traces } = yield* Testing.record(
+      const { trace } = yield* Testing.record(
         Effect.gen(function* () {
           const { traceSpan } = yield* Instrument.make
           const context = yield* Effect.context<never>()
@@ -240,9 +240,28 @@ describe("Instrument.traceSpan", () => {
           yield* Effect.promise(handler)
         })
       )
-      assert.strictEqual(traces.length, 2)
-      expectTrace(traces[0]!).toMatchTree(handoff("inner", [span("fetch")]))
-      expectTrace(traces[1]!).toMatchTree(span("handler"))
+      expectTrace(trace).toMatchTree(span("handler", [handoff("inner", [span("fetch")])]))
+    })
+  )
+
+  it.effect("nests under the span that is running, wherever it was made", () =>
+    Effect.gen(function* () {
+      const { trace } = yield* Testing.record(
+        Effect.gen(function* () {
+          const { traceSpan } = yield* Instrument.make
+          const read = traceSpan("read")(() => 1)
+          const wait = traceSpan("wait")(async () => {
+            await Promise.resolve()
+            return read()
+          })
+          yield* Effect.withSpan(Effect.sync(read), "first")
+          yield* Effect.withSpan(Effect.promise(wait), "second")
+          yield* Effect.sync(read)
+        }).pipe(Effect.withSpan("root"))
+      )
+      expectTrace(trace).toMatchTree(
+        span("root", [span("first", [span("read")]), span("second", [span("wait", [span("read")])]), span("read")])
+      )
     })
   )
 

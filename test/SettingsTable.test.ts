@@ -56,6 +56,7 @@ const cases: { readonly [Name in keyof Settings.Values]: Readonly<Record<string,
     OTEL_PROPAGATORS: ["b3,B3Multi,baggage", ["b3", "b3multi", "baggage"], "xray"]
   },
   inboundTrust: { HANDSPAN_INBOUND_TRUST: ["Link", "link", "trust"] },
+  context: { HANDSPAN_CONTEXT: ["Async", "async", "fiber"] },
   baggageAttributes: { HANDSPAN_BAGGAGE_ATTRIBUTES: ["user.id, , session.id", ["user.id", "session.id"], noneIsBad] },
   redaction: { HANDSPAN_REDACTION: ["off", false, "maybe"] },
   captureContent: {

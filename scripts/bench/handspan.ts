@@ -1,6 +1,7 @@
 // All that the bench uses of Handspan: what it measures under that name is what stands here.
 import { Effect, Layer, Tracer } from "effect"
 import { Delivery, Ledger, Recorder, Redaction, Tracing } from "../../src/index.ts"
+import * as AsyncContext from "../../src/AsyncContext.ts"
 import { SpanBuffer } from "../../src/SpanBuffer.ts"
 
 export { Agent, Pipeline } from "../../src/index.ts"
@@ -25,6 +26,9 @@ export const encodingTracer = (): Tracer.Tracer => {
     }
   })
 }
+
+/** The same with `context: "async"`. */
+export const asyncTracer = Effect.suspend(() => AsyncContext.follow(encodingTracer()))
 
 /** The default of `Delivery.Options`. */
 const batchSize = 4_096

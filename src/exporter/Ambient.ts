@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import { withCaller } from "../ForeignCall.ts"
 import * as SpanEnd from "../SpanEnd.ts"
 import * as SpanRecord from "../SpanRecord.ts"
 import * as TraceContext from "../TraceContext.ts"
@@ -20,8 +21,8 @@ import * as OpenTelemetry from "./OpenTelemetry.ts"
  *
  * **Details**: a span without a parent of its own becomes a child of OpenTelemetry's active span, unless it asks to be
  * a root. Spans end by the same rules as the Recorder's. What Effect holds unsampled, such as spans below the minimum
- * trace level, is not given to the provider, but has real ids, so its context goes on. There is no hook around
- * primitives: the active span of OpenTelemetry does not follow Effect's, which would cost every step of the program.
+ * trace level, is not given to the provider, but has real ids, so its context goes on. The active span of
+ * OpenTelemetry does not follow Effect's, unless `context` of `Tracing.layerAmbientWith` says so.
  * A provider may be registered later than this tracer; while there is none, spans have no valid ids. Never fails.
  *
  * @example
@@ -39,7 +40,8 @@ import * as OpenTelemetry from "./OpenTelemetry.ts"
 export const tracer: Effect.Effect<Tracer.Tracer> = Effect.sync(() => {
   const byDefault = Api.trace.getTracer(SpanRecord.defaultScope.name)
   return Tracer.make({
-    span: (options) => {
+    span: (asked) => {
+      const options = withCaller(asked)
       const scope = Context.get(options.annotations, SpanRecord.Scope)
       const provider = scope === SpanRecord.defaultScope ? byDefault : Api.trace.getTracer(scope.name, scope.version)
       return new AmbientSpan(provider, options)
@@ -128,14 +130,38 @@ class AmbientSpan implements Tracer.Span {
 const parentContext = ({ parent, root }: SpanOptions): Api.Context => {
   const active = Api.context.active()
   if (Option.isNone(parent)) return root ? Api.trace.deleteSpan(active) : active
+  return withSpan(parent.value, active)
+}
+
+const withSpan = (span: Tracer.AnySpan, active: Api.Context): Api.Context => {
   // The span itself, not its context: some providers, Sentry's for one, keep the tree in the span objects.
-  if (parent.value instanceof AmbientSpan) return Api.trace.setSpan(active, parent.value.span)
-  const context = TraceContext.fromSpan(parent.value)
+  if (span instanceof AmbientSpan) return Api.trace.setSpan(active, span.span)
+  const context = TraceContext.fromSpan(span)
   // A parent whose ids mean nothing is none.
   if (context === undefined) return active
-  const isRemote = parent.value._tag === "ExternalSpan"
+  const isRemote = span._tag === "ExternalSpan"
   return Api.trace.setSpanContext(active, OpenTelemetry.toSpanContext(context, isRemote))
 }
+
+/**
+ * Gives OpenTelemetry's context with a span, of whichever tracer, as its active one, and with the baggage.
+ *
+ * @since 0.1.0
+ */
+export const contextWith = (span: Tracer.AnySpan, baggage: TraceContext.Baggage, active: Api.Context): Api.Context => {
+  const within = withSpan(span, active)
+  return baggage.size === 0 ? within : Api.propagation.setBaggage(within, toBaggage(baggage))
+}
+
+const toBaggage = (baggage: TraceContext.Baggage): Api.Baggage =>
+  Api.propagation.createBaggage(
+    Object.fromEntries(
+      Array.from(baggage, ([name, { metadata, value }]) => [
+        name,
+        { value, ...(metadata !== "" && { metadata: Api.baggageEntryMetadataFromString(metadata) }) }
+      ])
+    )
+  )
 
 const activeParent = (context: Api.Context): Option.Option<Tracer.AnySpan> => {
   const active = Api.trace.getSpanContext(context)

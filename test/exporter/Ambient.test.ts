@@ -265,4 +265,33 @@ describe("tracer", () => {
       }),
     30_000
   )
+
+  it.live(
+    "tracer has Deno's own spans of fetch under those of Effect, where plain code is told of them",
+    () =>
+      Effect.gen(function* () {
+        const { base, requests } = yield* Receiver.open()
+        const program = `
+          import * as Effect from "effect/Effect"
+          import * as Tracing from "./src/Tracing.ts"
+          const work = Effect.withSpan(Effect.promise(() => fetch("${base}/photos")), "work")
+          await Effect.runPromise(Effect.provide(work, Tracing.layerAmbientWith({ context: "async" })))`
+        yield* Deno.run(program, {
+          env: {
+            OTEL_DENO: "true",
+            OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+            OTEL_EXPORTER_OTLP_ENDPOINT: base
+          },
+          permissions: ["--no-prompt", "--allow-net=127.0.0.1", "--allow-env"]
+        })
+        const spans = requests
+          .filter(({ path }) => path === "/v1/traces")
+          .flatMap(({ body }) => JSON.parse(body.toString()).resourceSpans)
+          .flatMap(({ scopeSpans }) => scopeSpans)
+          .flatMap((scope) => scope.spans)
+        const [fetched, work] = ["GET", "work"].map((name) => spans.find((span) => span.name === name))
+        assert.deepStrictEqual([fetched.traceId, fetched.parentSpanId], [work.traceId, work.spanId])
+      }),
+    30_000
+  )
 })

@@ -56,7 +56,7 @@ export const spans: Case = {
 export const primitives: Case = {
   ids: ["primitive"],
   measure: async (runtime) => {
-    const outputs = await measureSteps(runtime, ["OtelTracer", "OtelTracer + ALS"], (tracer) => ({
+    const outputs = await measureSteps(runtime, ["Handspan, async", "OtelTracer", "OtelTracer + ALS"], (tracer) => ({
       plainFew: variant("none", "plain"),
       plainMany: variant("none", "plain", 51),
       few: variant(tracer, "spans"),

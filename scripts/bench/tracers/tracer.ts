@@ -11,6 +11,7 @@ export type TracerName =
   | "tracing off"
   | "Handspan"
   | "Handspan console"
+  | "Handspan, async"
   | "Effect Otlp"
   | "OtelTracer"
   | "OtelTracer + ALS"
@@ -48,6 +49,8 @@ export const open = (name: TracerName, to?: Destination): Promise<Opened> => {
       return start({ layer: Layer.succeed(Tracer.Tracer, Tracer.nativeTracer), flush: Effect.void }, withoutTracing)
     case "Handspan":
       return to === undefined ? start(encoding) : start(delivering(Handspan.layerOtlp(to)))
+    case "Handspan, async":
+      return start({ layer: Layer.effect(Tracer.Tracer, Handspan.asyncTracer), flush: Effect.void })
     case "Handspan console":
       return start(delivering(Handspan.layerConsole()))
     case "Effect Otlp":

@@ -1,0 +1,242 @@
+// Plain code that Effects wait for: real Promises, timers, generators and callbacks, and OpenTelemetry's own context manager.
+import { assert, describe, it } from "@effect/vitest"
+import * as Api from "@opentelemetry/api"
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import { Effect, Exit, Fiber, Option, Stream, Tracer } from "effect"
+import * as Agent from "../src/Agent.ts"
+import * as Memory from "../src/exporter/Memory.ts"
+import { running } from "../src/ForeignCall.ts"
+import * as Instrument from "../src/Instrument.ts"
+import * as Propagator from "../src/Propagator.ts"
+import * as Testing from "../src/Testing.ts"
+import * as TraceTree from "../src/TraceTree.ts"
+import * as Tracing from "../src/Tracing.ts"
+
+const { expectTrace, Tree } = Testing
+const { handoff, span } = Tree
+
+const turn = () => new Promise<void>((resolve) => setTimeout(resolve))
+
+/** The traces of a program whose plain code is told of spans, in the order in which they began. */
+const tracesOf = <A, E>(program: Effect.Effect<A, E>, context: "async" | "none" = "async") =>
+  Effect.gen(function* () {
+    yield* program
+    const spans = yield* (yield* Effect.fromOption(yield* Effect.serviceOption(Memory.Spans))).all
+    return TraceTree.fromSpans(spans)
+  }).pipe(Effect.provide(Tracing.layerFromEnvWith({ exporters: ["in_memory"], context })))
+
+/** Opens a span outside of anything, as a module of somebody else's would. */
+const traced = Effect.map(Instrument.make, ({ traceSpan }) => traceSpan)
+
+const writer = Agent.make("writer", { run: (topic: string) => Effect.succeed(`on ${topic}`) })
+
+describe('context: "async"', () => {
+  it.live("nests what plain code traces after it has waited, in Promises, callbacks and async generators", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const traceSpan = yield* traced
+        const read = traceSpan("read")(() => 1)
+        const later = async () => {
+          await turn()
+          return read()
+        }
+        const chunks = async function* () {
+          await turn()
+          yield read()
+          await turn()
+          yield read()
+        }
+        yield* Effect.withSpan(Effect.promise(later), "promise")
+        yield* Effect.callback<number>((resume) => {
+          setTimeout(() => resume(Effect.succeed(read())))
+        }).pipe(Effect.withSpan("callback"))
+        yield* Stream.fromAsyncIterable(chunks(), (error) => error).pipe(Stream.runDrain, Effect.withSpan("generator"))
+      })
+      const [promise, callback, generator, ...others] = yield* tracesOf(program)
+      expectTrace(promise!).toMatchTree(span("promise", [span("read")]))
+      expectTrace(callback!).toMatchTree(span("callback", [span("read")]))
+      expectTrace(generator!).toMatchTree(span("generator", [span("read"), span("read")]))
+      assert.deepStrictEqual(others, [])
+      assert.strictEqual((yield* tracesOf(program, "none")).length, 7)
+    })
+  )
+
+  it.live("records what plain code runs by Effect.runPromise, under its caller's span and tracer", () =>
+    Effect.gen(function* () {
+      const program = Effect.promise(async () => {
+        await turn()
+        const [text, headers] = await Promise.all([
+          Effect.runPromise(writer("tides")),
+          Effect.runPromise(Propagator.inject())
+        ])
+        await new Promise<void>((resolve) =>
+          setTimeout(() => void Effect.runPromise(writer("ebb")).then(() => resolve()))
+        )
+        return { text, headers }
+      }).pipe(Effect.withSpan("outer"))
+      const [trace, ...others] = yield* tracesOf(program)
+      expectTrace(trace!).toMatchTree(span("outer", [handoff("writer"), handoff("writer")]))
+      assert.deepStrictEqual(others, [])
+      const { headers, text } = yield* Effect.provide(program, Tracing.layer({ exporters: [], context: "async" }))
+      assert.strictEqual(text, "on tides")
+      assert.match(headers["traceparent"] ?? "", /^00-/)
+      assert.strictEqual((yield* tracesOf(program, "none")).flatMap(({ spans }) => spans).length, 1)
+    })
+  )
+
+  it.live("keeps concurrent fibers apart", () =>
+    Effect.gen(function* () {
+      const names = ["a", "b", "c", "d"]
+      const program = Effect.gen(function* () {
+        const traceSpan = yield* traced
+        yield* Effect.forEach(
+          names,
+          (name) =>
+            Effect.promise(async () => {
+              for (let i = 0; i < 3; i++) {
+                await turn()
+                traceSpan(`${name}${i}`)(() => undefined)()
+              }
+            }).pipe(Effect.withSpan(name)),
+          { concurrency: "unbounded" }
+        )
+      })
+      const traces = yield* tracesOf(Effect.withSpan(program, "all"))
+      const children = names.map((name) => span(name, [span(`${name}0`), span(`${name}1`), span(`${name}2`)]))
+      assert.strictEqual(traces.length, 1)
+      expectTrace(traces[0]!).toMatchTree(span("all", Tree.anyOrder(...children)))
+    })
+  )
+
+  it.live("tells nothing to the fiber itself, whose next spans are not part of the call", () =>
+    Effect.gen(function* () {
+      const stores: Array<unknown> = []
+      const step = (name: string) =>
+        Effect.andThen(
+          Effect.withSpan(Effect.promise(turn), name),
+          Effect.sync(() => stores.push(running.getStore()))
+        )
+      const program = Effect.gen(function* () {
+        yield* step("one")
+        yield* step("two")
+        yield* Fiber.join(yield* Effect.forkChild(step("three")))
+      })
+      const traces = yield* tracesOf(program)
+      assert.deepStrictEqual(
+        traces.map(({ spans }) => spans.map(({ name }) => name)),
+        [["one"], ["two"], ["three"]]
+      )
+      assert.deepStrictEqual(stores, [undefined, undefined, undefined])
+    })
+  )
+
+  it.live("leaves interruption, finalizers and what resumes at once as they are", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const program = Effect.gen(function* () {
+        const hanging = Effect.callback<never>((_, signal) => {
+          signal.addEventListener("abort", () => seen.push("aborted"))
+          return Effect.sync(() => void seen.push("cleaned up"))
+        })
+        const fiber = yield* Effect.forkChild(Effect.withSpan(hanging, "hanging"), { startImmediately: true })
+        yield* Effect.promise(turn)
+        yield* Fiber.interrupt(fiber)
+        seen.push(yield* Effect.callback<string>((resume) => resume(Effect.succeed("at once"))))
+        const failed = Effect.callback<never, string>((resume) => void setTimeout(() => resume(Effect.fail("failed"))))
+        seen.push(yield* Effect.flip(failed))
+      })
+      yield* tracesOf(Effect.withSpan(program, "outer"))
+      assert.deepStrictEqual(seen, ["aborted", "cleaned up", "at once", "failed"])
+    })
+  )
+
+  it.live("leaves Effect's own tracer what it was, once the last such Layer is gone", () =>
+    Effect.gen(function* () {
+      const before = Tracer.nativeTracer.span
+      const during = yield* Effect.sync(() => Tracer.nativeTracer.span).pipe(
+        Effect.tap(() => tracesOf(Effect.void)),
+        Effect.provide(Tracing.layerAmbientWith({ context: "async" }))
+      )
+      assert.notStrictEqual(during, before)
+      assert.strictEqual(Tracer.nativeTracer.span, before)
+      const exit = yield* Effect.exit(Effect.promise(() => Effect.runPromise(Effect.currentSpan)))
+      assert.isTrue(Exit.isFailure(exit))
+    })
+  )
+})
+
+/** Sets OpenTelemetry up as a program would have, and gives what its own spans were. */
+const withOpenTelemetry = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const exporter = new InMemorySpanExporter()
+      Api.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
+      Api.trace.setGlobalTracerProvider(
+        new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+      )
+      return exporter
+    }),
+    (exporter) => Effect.map(effect, (value) => ({ value, spans: exporter.getFinishedSpans() })),
+    () =>
+      Effect.sync(() => {
+        Api.trace.disable()
+        Api.context.disable()
+      })
+  )
+
+/** What an instrumented library does. */
+const library = async () => {
+  await turn()
+  const user = Api.propagation.getActiveBaggage()?.getEntry("user")?.value
+  Api.trace.getTracer("library").startSpan("library").end()
+  return user
+}
+
+const call = Effect.promise(library).pipe(
+  Effect.withSpan("call"),
+  Propagator.withRemoteParent({ baggage: "user=alice;private" })
+)
+
+describe("OpenTelemetry's active span", () => {
+  it.live("is the Recorder's where plain code is called, and the baggage is there", () =>
+    Effect.gen(function* () {
+      const { spans, value } = yield* withOpenTelemetry(
+        Effect.gen(function* () {
+          const [trace] = yield* tracesOf(
+            Effect.tap(call, (user) => Effect.sync(() => assert.strictEqual(user, "alice")))
+          )
+          return trace?.spans[0]
+        })
+      )
+      assert.deepStrictEqual(
+        spans.map(({ name, parentSpanContext }) => [name, parentSpanContext?.traceId, parentSpanContext?.spanId]),
+        [["library", value?.traceId, value?.spanId]]
+      )
+    })
+  )
+
+  it.live("is the ambient provider's, so that spans of libraries nest under those of Effect", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* withOpenTelemetry(Effect.provide(call, Tracing.layerAmbientWith({ context: "async" })))
+      const [inner, outer] = ["library", "call"].map((name) => spans.find((span) => span.name === name))
+      assert.isDefined(inner)
+      assert.deepStrictEqual(inner?.parentSpanContext?.spanId, outer?.spanContext().spanId)
+      const without = yield* withOpenTelemetry(Effect.provide(call, Tracing.layerAmbient))
+      assert.isUndefined(without.spans.find(({ name }) => name === "library")?.parentSpanContext)
+    })
+  )
+
+  it.live("is nobody's for what comes after the call", () =>
+    Effect.gen(function* () {
+      const { value } = yield* withOpenTelemetry(
+        Effect.andThen(
+          call,
+          Effect.sync(() => Api.trace.getActiveSpan())
+        ).pipe(Effect.provide(Tracing.layerAmbientWith({ context: "async" })))
+      )
+      assert.isUndefined(value)
+      assert.isTrue(Option.isNone(yield* Effect.serviceOption(Memory.Spans)))
+    })
+  )
+})
