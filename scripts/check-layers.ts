@@ -94,7 +94,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     ]
   ],
   [2, "authoring", ["OpenSpan"]],
-  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall"]],
+  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3"]],
   [
     1,
     "recording",

@@ -101,6 +101,10 @@ export const Key = {
   bridgeSpanId: "span_id",
   /** How long a message was under way before its work began, in milliseconds. */
   messageWaitMillis: "handspan.message.wait_ms",
+  /** The fields of a caller that could not be read, or not as a whole. */
+  unreadable: "handspan.propagation.unreadable",
+  /** One of them. */
+  propagationField: "handspan.propagation.field",
   errorType: "error.type",
   errorMessage: "error.message",
   exceptionType: "exception.type",

@@ -104,15 +104,28 @@ const ofBaggage = (all: TraceContext.Baggage): Envelope => {
  *
  * @since 0.1.0
  */
-export const extract = (message: unknown): Partial<Propagator.Propagated> => {
+export const extract = (message: unknown): Propagator.Extracted => {
   const { baggage, span_id, trace_flags, trace_id, tracestate } = decode(message)
-  const context = TraceContext.parseTraceparent(`00-${trace_id}-${span_id}-${trace_flags ?? "01"}`)
-  const found = baggage === undefined ? undefined : TraceContext.parseBaggage(baggage)
-  return {
-    ...(context && { context: { ...context, traceState: TraceContext.parseTraceState(tracestate ?? "") } }),
-    ...(found && found.size > 0 && { baggage: found })
+  const headers: Record<string, string | undefined> = {
+    traceparent: isTold(message) ? `00-${trace_id}-${span_id}-${trace_flags || "01"}` : undefined,
+    tracestate,
+    baggage
   }
+  return Propagator.w3c.extract((name) => {
+    const value = headers[name]
+    return value === undefined ? [] : [value]
+  })
 }
+
+/** Whether there is a trace on a message, be it one that can be read: other systems write what they have not as `null` or `""`. */
+const isTold = (message: unknown): boolean =>
+  Result.getOrElse(
+    Result.try(() => {
+      const { span_id = "", trace_id = "" } = Object(message) as Record<string, unknown>
+      return [span_id, trace_id].some((value) => value !== null && value !== "")
+    }),
+    () => false
+  )
 
 const decode = (message: unknown): Envelope =>
   Result.getOrElse(

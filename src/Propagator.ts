@@ -6,8 +6,11 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+import * as B3 from "./B3.ts"
+import { Key } from "./Conventions.ts"
 import { caller } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -23,6 +26,16 @@ export interface Propagated {
 }
 
 /**
+ * What a carrier brought.
+ *
+ * @since 0.1.0
+ */
+export interface Extracted extends Partial<Propagated> {
+  /** Fields that were there, and could not be read or not as a whole: where a trace begins anew, they tell why. */
+  readonly unreadable?: ReadonlyArray<string>
+}
+
+/**
  * A format of trace context, baggage or both.
  *
  * **Rules**: names are compared without regard to case. `inject` sets no field for what is not there or not valid.
@@ -35,7 +48,7 @@ export interface Propagator {
   readonly fields: ReadonlyArray<string>
   readonly inject: (propagated: Propagated, set: (name: string, value: string) => void) => void
   /** `get` gives each value that the carrier has under a name, in their order. */
-  readonly extract: (get: (name: string) => ReadonlyArray<string>) => Partial<Propagated>
+  readonly extract: (get: (name: string) => ReadonlyArray<string>) => Extracted
 }
 
 /**
@@ -65,11 +78,24 @@ export const traceContext: Propagator = {
   },
   extract: (get) => {
     const [header, ...others] = get("traceparent")
-    const context = header === undefined || others.length > 0 ? undefined : TraceContext.parseTraceparent(header)
-    if (context === undefined) return {}
-    return { context: { ...context, traceState: TraceContext.parseTraceState(get("tracestate")) } }
+    if (header === undefined) return {}
+    const context = others.length > 0 ? undefined : TraceContext.parseTraceparent(header)
+    if (context === undefined) return { unreadable: ["traceparent"] }
+    const given = get("tracestate")
+    const traceState = TraceContext.parseTraceState(given)
+    const isWhole = membersOf([traceState]) === membersOf(given)
+    return { context: { ...context, traceState }, ...(!isWhole && { unreadable: ["tracestate"] }) }
   }
 }
+
+/** How many members a list of W3C's has that came in some headers, readable or not. */
+const membersOf = (headers: ReadonlyArray<string>): number =>
+  headers.length === 0
+    ? 0
+    : headers
+        .join(",")
+        .split(",")
+        .filter((member) => member.trim() !== "").length
 
 /**
  * W3C Baggage: `baggage`.
@@ -83,63 +109,29 @@ export const baggage: Propagator = {
     if (header !== "") set("baggage", header)
   },
   extract: (get) => {
-    const baggage = TraceContext.parseBaggage(get("baggage"))
-    return baggage.size === 0 ? {} : { baggage }
+    const given = get("baggage")
+    const baggage = TraceContext.parseBaggage(given)
+    return {
+      ...(baggage.size > 0 && { baggage }),
+      ...(membersOf(given) !== baggage.size && { unreadable: ["baggage"] })
+    }
   }
 }
 
-const b3Multi = ["x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-flags", "x-b3-parentspanid"] as const
-
-/** Reads either form, the one header first (OpenTelemetry Context API §B3 Extract). */
-const extractB3: Propagator["extract"] = (get) => {
-  const one = (name: string): string | undefined => {
-    const [value, ...others] = get(name)
-    return others.length === 0 ? value?.trim() : undefined
-  }
-  const [traceId, spanId, sampled] = one("b3")?.split("-") ?? []
-  const context = b3Context(traceId, spanId, sampled)
-  if (context !== undefined) return { context }
-  const [traceIdName, spanIdName, sampledName, flagsName] = b3Multi
-  const apart = b3Context(one(traceIdName), one(spanIdName), one(flagsName) === "1" ? "d" : one(sampledName))
-  return apart === undefined ? {} : { context: apart }
-}
-
-const b3Context = (
-  traceId = "",
-  spanId = "",
-  // Left to us, which is to take it: samplers see that its parent is sampled.
-  sampled = "1"
-): TraceContext.TraceContext | undefined => {
-  const ids = {
-    traceId: traceId.toLowerCase().padStart(traceId.length === 16 ? 32 : 0, "0"),
-    spanId: spanId.toLowerCase()
-  }
-  if (!TraceContext.isTraceId(ids.traceId) || !TraceContext.isSpanId(ids.spanId)) return undefined
-  const flags =
-    sampled === "d"
-      ? TraceContext.flagSampled | TraceContext.flagDebug
-      : /^(1|true)$/i.test(sampled)
-        ? TraceContext.flagSampled
-        : 0
-  return { ...ids, flags, traceState: "" }
-}
-
-const withB3 = (
-  inject: (
-    context: TraceContext.TraceContext,
-    sampled: "d" | "1" | "0",
-    set: (name: string, value: string) => void
-  ) => void
-): Propagator => ({
+const withB3 = (format: typeof B3.formatOne): Propagator => ({
   // Those of both forms: a forwarded request must not claim its sender's span in the other one.
-  fields: ["b3", ...b3Multi],
+  fields: B3.fields,
   inject: ({ context }, set) => {
     if (context === undefined) return
     if (!TraceContext.isTraceId(context.traceId) || !TraceContext.isSpanId(context.spanId)) return
-    const { flags } = context
-    inject(context, flags & TraceContext.flagDebug ? "d" : flags & TraceContext.flagSampled ? "1" : "0", set)
+    for (const [name, value] of format(context)) set(name, value)
   },
-  extract: extractB3
+  extract: (get) => {
+    const context = B3.parse(get)
+    if (context !== undefined) return { context }
+    const unreadable = B3.naming(get)
+    return unreadable.length === 0 ? {} : { unreadable }
+  }
 })
 
 /**
@@ -150,21 +142,14 @@ const withB3 = (
  *
  * @since 0.1.0
  */
-export const b3: Propagator = withB3(({ spanId, traceId }, sampled, set) =>
-  set("b3", `${traceId}-${spanId}-${sampled}`)
-)
+export const b3: Propagator = withB3(B3.formatOne)
 
 /**
  * Zipkin's B3 in headers of their own, `x-b3-traceid` and so on. Reads both forms, like `b3`.
  *
  * @since 0.1.0
  */
-export const b3multi: Propagator = withB3(({ spanId, traceId }, sampled, set) => {
-  set("x-b3-traceid", traceId)
-  set("x-b3-spanid", spanId)
-  if (sampled === "d") set("x-b3-flags", "1")
-  else set("x-b3-sampled", sampled)
-})
+export const b3multi: Propagator = withB3(B3.formatMany)
 
 /**
  * Makes one propagator of several, which injects with each and extracts with each, in their order.
@@ -178,10 +163,11 @@ export const composite = (...propagators: ReadonlyArray<Propagator>): Propagator
   fields: [...new Set(propagators.flatMap((propagator) => propagator.fields))],
   inject: (propagated, set) => propagators.forEach((propagator) => propagator.inject(propagated, set)),
   extract: (get) =>
-    propagators.reduce<Partial<Propagated>>((found, propagator) => {
-      const { baggage = found.baggage, context: other } = propagator.extract(get)
+    propagators.reduce<Extracted>((found, propagator) => {
+      const { baggage = found.baggage, context: other, unreadable: more = [] } = propagator.extract(get)
       const context = found.context && other ? merge(found.context, other) : (other ?? found.context)
-      return { ...(context && { context }), ...(baggage && { baggage }) }
+      const unreadable = [...(found.unreadable ?? []), ...more]
+      return { ...(context && { context }), ...(baggage && { baggage }), ...(unreadable.length > 0 && { unreadable }) }
     }, {})
 })
 
@@ -313,7 +299,7 @@ export const withBaggage = (carrier: Carrier) => {
 
 /** A caller who is not followed says nothing that is handed on either. */
 const withBaggageOf = <A, E, R>(
-  { baggage = new Map() }: Partial<Propagated>,
+  { baggage = new Map() }: Extracted,
   trust: TraceContext.Trust,
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
@@ -346,9 +332,28 @@ export interface ReceiveOptions {
 }
 
 /**
+ * The metric that counts the fields of callers which could not be read, or not as a whole, by `handspan.propagation.field`.
+ *
+ * @since 0.1.0
+ */
+export const unreadableMetric = "handspan.propagation.unreadable"
+
+const counters = new Map<string, Metric.Counter<number>>()
+
+const unreadableFields = (field: string): Metric.Counter<number> => {
+  const attributes = { [Key.propagationField]: field }
+  const known = counters.get(field) ?? Metric.counter(unreadableMetric, { attributes, incremental: true })
+  counters.set(field, known)
+  return known
+}
+
+/**
  * Runs an effect as a span over work that somebody else asked for: a request, a message. The span goes on with the trace that
  * the carrier brought, as far as `CurrentTrust` allows, and otherwise begins one; it is never a child of what happens to run
  * around it. Every boundary of Handspan takes in its work by this. Never fails of itself.
+ *
+ * **Details**: of fields that cannot be read, the span tells in `handspan.propagation.unreadable`, and `unreadableMetric` counts
+ * them: where a trace begins that should have gone on, that is why.
  *
  * @example
  * ```ts
@@ -377,15 +382,17 @@ export const receive = (carrier: Carrier, options: ReceiveOptions) => {
  * @since 0.1.0
  */
 export const receiveFrom =
-  (sent: Partial<Propagated>, { attributes, kind, links = [], name }: ReceiveOptions) =>
+  (sent: Extracted, { attributes, kind, links = [], name }: ReceiveOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-    Effect.flatMap(CurrentTrust, (trust) => {
+    Effect.flatMap(Effect.all([CurrentTrust, Effect.context<never>()]), ([trust, services]) => {
+      const unreadable = trust === "ignore" ? [] : (sent.unreadable ?? [])
+      for (const field of unreadable) unreadableFields(field).updateUnsafe(1, services)
       const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
       const follows = trust === "follow"
       const span = Effect.withSpan(effect, name, {
         kind,
         captureStackTrace: false,
-        ...(attributes && { attributes: { ...attributes } }),
+        attributes: { ...attributes, ...(unreadable.length > 0 && { [Key.unreadable]: unreadable }) },
         ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
         links: caller !== undefined && !follows ? [{ span: caller, attributes: {} }, ...links] : links
       })

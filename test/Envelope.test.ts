@@ -74,13 +74,12 @@ describe("Envelope.extract", () => {
       { ...valid, trace_flags: "1" },
       { ...valid, trace_id: `${traceId}-${spanId}` },
       { trace_id: traceId },
-      {},
-      [],
-      null,
-      "text",
-      7
+      { trace_id: 7 }
     ]) {
-      assert.deepStrictEqual(Envelope.extract(broken), {}, JSON.stringify(broken))
+      assert.deepStrictEqual(Envelope.extract(broken), { unreadable: ["traceparent"] }, JSON.stringify(broken))
+    }
+    for (const without of [{}, { trace_id: "", span_id: null }, [], null, "text", 7]) {
+      assert.deepStrictEqual(Envelope.extract(without), {}, JSON.stringify(without))
     }
     fc.assert(fc.property(fc.anything(), (message) => void Envelope.extract(message)))
     const hostile = Proxy.revocable({}, {})

@@ -59,8 +59,24 @@ describe("w3c", () => {
   it("w3c does not read a tracestate without one valid traceparent", () => {
     const tracestate = ["a=1"]
     assert.deepStrictEqual(extractFrom(Propagator.w3c, { tracestate }), {})
-    assert.deepStrictEqual(extractFrom(Propagator.w3c, { traceparent: ["00-0-0-00"], tracestate }), {})
-    assert.deepStrictEqual(extractFrom(Propagator.w3c, { traceparent: [traceparent, traceparent], tracestate }), {})
+    const unreadable = { unreadable: ["traceparent"] }
+    assert.deepStrictEqual(extractFrom(Propagator.w3c, { traceparent: ["00-0-0-00"], tracestate }), unreadable)
+    const twice = { traceparent: [traceparent, traceparent], tracestate }
+    assert.deepStrictEqual(extractFrom(Propagator.w3c, twice), unreadable)
+  })
+
+  it.each([
+    ["tracestate", { tracestate: ["a=1,a=2"] }, { context: { ...context, traceState: "" } }],
+    ["tracestate", { tracestate: [`a=1,b=${"b".repeat(200)},c=${"c".repeat(250)},d=${"d".repeat(200)}`] }, undefined],
+    ["baggage", { baggage: ["user=alice, =bob"] }, undefined],
+    ["baggage", { baggage: ["user=alice,user=bob"] }, undefined],
+    ["baggage", { baggage: [`user=alice,long=${"l".repeat(9000)}`] }, undefined]
+  ])("w3c says of a %s that is not whole that it is not: %o", (field, headers, found) => {
+    const extracted = extractFrom(Propagator.w3c, { traceparent: [traceparent], ...headers })
+    assert.deepStrictEqual(extracted.unreadable, [field])
+    if (found !== undefined) assert.deepStrictEqual(extracted, { ...found, unreadable: [field] })
+    assert.strictEqual(extracted.context?.traceId, traceId)
+    if (field === "baggage") assert.isTrue(extracted.baggage?.has("user"))
   })
 })
 
@@ -134,13 +150,21 @@ describe("b3", () => {
       { ...sampled, flags: 0 }
     ],
     ["both, of which the one is broken", { b3: "0", "x-b3-traceid": traceId, "x-b3-spanid": spanId }, sampled],
-    ["a decision without ids", { b3: "0" }, undefined],
-    ["ids of zeros", { b3: `${"0".repeat(32)}-${spanId}-1` }, undefined],
-    ["half of it", { "x-b3-traceid": traceId }, undefined]
+    ["a decision without ids", { b3: "0" }, undefined]
   ])("b3 and b3multi extract %s", (_, headers, context) => {
     const lists = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value]]))
     for (const propagator of [Propagator.b3, Propagator.b3multi]) {
       assert.deepStrictEqual(extractFrom(propagator, lists), context === undefined ? {} : { context })
+    }
+  })
+
+  it.each([
+    ["ids of zeros", { b3: [`${"0".repeat(32)}-${spanId}-1`] }, "b3"],
+    ["half of it", { "x-b3-traceid": [traceId] }, "x-b3-traceid"],
+    ["two of them", { b3: [`${traceId}-${spanId}-1`, `${traceId}-${spanId}-1`] }, "b3"]
+  ])("b3 and b3multi say that they cannot read %s", (_, headers, field) => {
+    for (const propagator of [Propagator.b3, Propagator.b3multi]) {
+      assert.deepStrictEqual(extractFrom(propagator, headers), { unreadable: [field] })
     }
   })
 
