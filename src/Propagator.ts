@@ -384,7 +384,7 @@ export const receive = (carrier: Carrier, options: ReceiveOptions) => {
 export const receiveFrom =
   (sent: Extracted, { attributes, kind, links = [], name }: ReceiveOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-    Effect.flatMap(Effect.all([CurrentTrust, Effect.context<never>()]), ([trust, services]) => {
+    Effect.flatMap(Effect.all([CurrentTrust, Effect.context()]), ([trust, services]) => {
       const unreadable = trust === "ignore" ? [] : (sent.unreadable ?? [])
       for (const field of unreadable) unreadableFields(field).updateUnsafe(1, services)
       const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
