@@ -1,43 +1,74 @@
 // Ports of real workers, and of the Web.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Queue } from "effect"
+import { Effect, Queue, type Scope } from "effect"
 import { Worker } from "node:worker_threads"
 import * as Bridge from "../src/Bridge.ts"
 import * as Connection from "../src/Connection.ts"
 import * as EventBus from "../src/EventBus.ts"
+import * as OtlpJson from "../src/OtlpJson.ts"
 import * as Testing from "../src/Testing.ts"
+import * as TraceTree from "../src/TraceTree.ts"
+
+const program = new URL("programs/worker.ts", import.meta.url)
 
 const doubler = Effect.acquireRelease(
-  Effect.sync(() => new Worker(new URL("programs/worker.ts", import.meta.url))),
+  Effect.sync(() => new Worker(program)),
   (worker) => Effect.promise(() => worker.terminate())
 )
 
+/** A worker of the Web, where the runtime has them: Deno does. */
+const webDoubler = Effect.acquireRelease(
+  Effect.sync(() => {
+    const WebWorker = (globalThis as unknown as { Worker: new (url: URL, options: object) => WebPort }).Worker
+    return new WebWorker(program, { type: "module" })
+  }),
+  (worker) => Effect.sync(() => worker.terminate())
+)
+
+type WebPort = Connection.Port & { readonly terminate: () => void }
+
+const workers: ReadonlyArray<readonly [string, Effect.Effect<Connection.Port, never, Scope.Scope>]> = [
+  ["a worker of node:worker_threads", doubler],
+  ...("Deno" in globalThis ? [["a worker of the Web", webDoubler] as const] : [])
+]
+
 describe("Connection.fromPort", () => {
-  it.live("leads a trace through an agent in a worker, and back", () =>
+  it.live.each(workers)("leads a trace through an agent in %s, and back", ([, worker]) =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
-        const connection = yield* Connection.fromPort(yield* doubler)
+        const connection = yield* Connection.fromPort(yield* worker)
         yield* Effect.forkScoped(Bridge.serve(connection))
         const results = yield* Queue.unbounded<unknown>()
-        yield* EventBus.agent("sink", {
-          topics: ["doubled"],
-          onEvent: ({ payload }) => Queue.offer(results, payload)
-        })
+        const keep = ({ payload }: EventBus.Event) => Queue.offer(results, payload)
+        yield* EventBus.agent("sink", { topics: ["doubled", "reports"], onEvent: keep })
         yield* Effect.withSpan(EventBus.publish("numbers", { type: "number", payload: 21 }), "source")
-        return yield* Queue.take(results)
+        const doubled = yield* Queue.take(results)
+        yield* EventBus.publish("questions", { type: "question", payload: null })
+        return { doubled, report: String(yield* Queue.take(results)) }
       })
-      const { exit, trace } = yield* Testing.record(Effect.scoped(Effect.provide(program, EventBus.layerMemory)), {
+      const { exit, traces } = yield* Testing.record(Effect.scoped(Effect.provide(program, EventBus.layerMemory)), {
         clock: "live",
-        // The worker's own spans are not here.
+        // The worker's own spans come by another way.
         allow: ["orphans"]
       })
-      assert.deepStrictEqual(exit, Exit.succeed(42))
-      const names = trace.spans.map(({ name }) => name)
-      assert.deepStrictEqual(
-        ["source", "bridge.publish", "eventbus.publish", "bridge.forward", "agent.on_event"].map(
-          (name) => names.filter((one) => one === name).length
-        ),
-        [1, 1, 2, 1, 1]
+      const { doubled, report } = yield* exit
+      assert.strictEqual(doubled, 42)
+      const theirs = yield* Effect.fromResult(OtlpJson.decodeText(report))
+      const spans = traces.flatMap((trace) => trace.spans)
+      const source = spans.find(({ name }) => name === "source")
+      const all = [...spans, ...theirs].filter(({ traceId }) => traceId === source?.traceId)
+      const [trace, ...others] = TraceTree.fromSpans(all)
+      assert.deepStrictEqual(others, [])
+      assert.deepStrictEqual(trace?.problems, [])
+      const { span } = Testing.Tree
+      Testing.expectTrace(trace!).toMatchTree(
+        span("source", [
+          span("eventbus.publish", [
+            span("bridge.forward", [
+              span("agent.on_event", [span("bridge.publish", [span("eventbus.publish", [span("agent.on_event")])])])
+            ])
+          ])
+        ])
       )
     })
   )

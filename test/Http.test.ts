@@ -19,6 +19,7 @@ import * as Propagator from "../src/Propagator.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
 import * as Testing from "../src/Testing.ts"
 import * as TraceContext from "../src/TraceContext.ts"
+import * as Deno from "./deno.ts"
 
 const { Tree, expectTrace } = Testing
 const { span } = Tree
@@ -345,6 +346,37 @@ describe("Http.nodeListener", () => {
         })
       )
     })
+  )
+})
+
+describe("Http.handler", () => {
+  it.live(
+    "serves Deno.serve, over a real socket",
+    () =>
+      Effect.gen(function* () {
+        const program = `
+          import { Effect } from "effect"
+          import * as Memory from "./src/exporter/Memory.ts"
+          import * as Http from "./src/Http.ts"
+          import * as Tracing from "./src/Tracing.ts"
+          const main = Effect.gen(function* () {
+            const handle = yield* Http.handler(() => Effect.withSpan(Effect.succeed(new Response("done")), "look"))
+            const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, handle)
+            const headers = ${JSON.stringify(caller)}
+            yield* Effect.promise(async () => (await fetch("http://127.0.0.1:" + server.addr.port, { headers })).text())
+            yield* Effect.promise(() => server.shutdown())
+            return yield* (yield* Memory.Spans).all
+          })
+          const spans = await Effect.runPromise(Effect.provide(main, Tracing.layerInMemory))
+          console.log(JSON.stringify(spans.map(({ name, kind, traceId, traceState }) => [name, kind, traceId, traceState])))`
+        const { stdout } = yield* Deno.run(program, { env: {}, permissions: ["--no-prompt", "--allow-net=127.0.0.1"] })
+        const ids = ["0af7651916cd43dd8448eb211c80319c", "vendor=1,ot=th:8"]
+        assert.deepStrictEqual(JSON.parse(stdout), [
+          ["look", "internal", ...ids],
+          ["GET", "server", ...ids]
+        ])
+      }),
+    30_000
   )
 })
 

@@ -1,21 +1,31 @@
-// An agent in a worker thread: it doubles what it is sent.
+// An agent in a worker, of Node's or of the Web: it doubles what it is sent, and tells the spans that it has recorded.
 import { Effect, Fiber } from "effect"
 import { parentPort } from "node:worker_threads"
 import * as Bridge from "../../src/Bridge.ts"
 import * as Connection from "../../src/Connection.ts"
 import * as EventBus from "../../src/EventBus.ts"
-import * as Recorder from "../../src/Recorder.ts"
+import * as Memory from "../../src/exporter/Memory.ts"
+import * as OtlpJson from "../../src/OtlpJson.ts"
+import * as Tracing from "../../src/Tracing.ts"
 
-const agent = EventBus.agent("doubler", {
+const double = EventBus.agent("doubler", {
   topics: ["numbers"],
   onEvent: ({ payload }) => EventBus.publish("doubled", { type: "result", payload: Number(payload) * 2 })
 })
+const report = EventBus.agent("reporter", {
+  topics: ["questions"],
+  onEvent: () =>
+    Effect.gen(function* () {
+      const spans = yield* (yield* Memory.Spans).all
+      yield* EventBus.publish("reports", { type: "spans", payload: JSON.stringify(OtlpJson.encode(spans)) })
+    })
+})
 
-if (parentPort === null) throw new Error("This is to be a worker")
-const main = Effect.flatMap(Connection.fromPort(parentPort), (connection) =>
-  Effect.provide(Effect.flatMap(agent, Fiber.join), Bridge.layer("doubler", connection))
+const main = Effect.flatMap(
+  Connection.fromPort(parentPort ?? (globalThis as unknown as Connection.Port)),
+  (connection) =>
+    Effect.flatMap(Effect.all([double, report]), Fiber.joinAll).pipe(
+      Effect.provide(Bridge.layer("doubler", connection))
+    )
 )
-// What it records goes nowhere: what matters is what it passes on.
-await Effect.runPromise(
-  Effect.ignore(Effect.withTracer(Effect.scoped(main), Recorder.make({ onEnd: () => undefined })))
-)
+await Effect.runPromise(Effect.ignore(Effect.scoped(Effect.provide(main, Tracing.layerInMemory))))
