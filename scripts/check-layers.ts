@@ -32,7 +32,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "SamplingFile"
     ]
   ],
-  [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Worker", "Mcp", "JsonLines"]],
+  [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Grpc", "Worker", "Mcp", "JsonLines"]],
   [
     6,
     "recording",

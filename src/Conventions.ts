@@ -73,6 +73,8 @@ export const Key = {
   httpStatus: "http.response.status_code",
   rpcSystem: "rpc.system.name",
   rpcMethod: "rpc.method",
+  /** The name of the status that a call ended with, such as `OK`. */
+  rpcStatus: "rpc.response.status_code",
   urlFull: "url.full",
   urlPath: "url.path",
   urlQuery: "url.query",
