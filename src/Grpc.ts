@@ -11,13 +11,15 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
-import { type ForeignCall, running } from "./ForeignCall.ts"
+import { type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
 import * as Propagator from "./Propagator.ts"
 import * as SpanEnd from "./SpanEnd.ts"
+import * as TraceContext from "./TraceContext.ts"
 
 /**
  * How calls are told.
@@ -30,12 +32,12 @@ export interface Options {
 }
 
 /**
- * Gives an interceptor for clients, or for single calls, which makes each call a span under the tracing of the Effect that made
- * it, a child of its span or of the plain code that is running, and tells the other side of it by the propagator in place.
+ * Gives an interceptor for clients which makes each call a span under the tracing of the Effect that made it: a child of its
+ * span, or of the innermost span inside of that which the call is made in. The other side is told of it, and of the baggage of
+ * the Effect that calls, by the propagator in place.
  *
  * **Details**: a span lasts until its call has a status, and has failed with every one but `OK`; a call that the caller takes
- * back by itself ends interrupted. Fields of the propagator that the metadata has already are replaced. It is cheap: where
- * Effects make calls, give each call one of its own, and it is a child of the Effect's span and has its baggage.
+ * back by itself ends interrupted. Fields of the propagator that the metadata has already are replaced.
  *
  * @example
  * ```ts
@@ -62,10 +64,10 @@ export interface Options {
  *   const port = yield* Effect.callback<number>((resume) =>
  *     server.bindAsync("127.0.0.1:0", insecure, (_, port) => resume(Effect.succeed(port)))
  *   )
- *   const client = new GrpcJs.Client(`127.0.0.1:${port}`, GrpcJs.credentials.createInsecure())
  *   const interceptors = [yield* Grpc.client()]
+ *   const client = new GrpcJs.Client(`127.0.0.1:${port}`, GrpcJs.credentials.createInsecure(), { interceptors })
  *   const photo = yield* Effect.callback<string | undefined>((resume) => {
- *     client.makeUnaryRequest(find.path, text.serialize, text.deserialize, "tides", { interceptors }, (_, photo) =>
+ *     client.makeUnaryRequest(find.path, text.serialize, text.deserialize, "tides", (_, photo) =>
  *       resume(Effect.succeed(photo))
  *     )
  *   })
@@ -103,9 +105,14 @@ export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor>
             captureStackTrace: false,
             attributes: { ...attributesOf(method), ...serverOf(withoutScheme(next.getPeer())) }
           })
-          const call = running.getStore()
-          const isInside = call !== undefined && call.around === around
-          run(Effect.exit(isInside ? Effect.withParentSpan(span, call.opened()) : span))
+          const parent = spanWithin(around)()
+          const baggage = (Fiber.getCurrent() ?? fiber).getRef(TraceContext.CurrentBaggage)
+          run(
+            (parent === undefined ? span : Effect.withParentSpan(span, parent)).pipe(
+              Effect.provideService(TraceContext.CurrentBaggage, baggage),
+              Effect.exit
+            )
+          )
           const onReceiveStatus = (received: GrpcJs.StatusObject) => {
             const status = statusOf(received.code)
             const isInterrupted = isTakenBack && status === "CANCELLED"
@@ -155,6 +162,7 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
     const clock = fiber.getRef(Clock.Clock)
+    const tracer = fiber.getRef(Tracer.Tracer)
     const run = Effect.runForkWith(fiber.context)
     return Effect.succeed((definition, next) => {
       const method = methodOf(definition)
@@ -167,7 +175,7 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
         Deferred.doneUnsafe(ended, Effect.succeed({ status, exit }))
       }
       const work = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span) => {
-        call = new ServedCall(span, around)
+        call = new ServedCall(span, around, tracer)
         return until(ended)
       })
       return over(next, {
@@ -233,7 +241,8 @@ export const handler = <Request, Response, E = never, R = never>(
           }
         }
       )
-      const handling = run(asPartOf(call.metadata, served)(work))
+      // Of no other call, such as the one that the server was started in.
+      const handling = running.run(served, () => run(asPartOf(call.metadata, served)(work)))
       call.once("cancelled", () => handling.interruptUnsafe())
     })
   })
@@ -258,15 +267,16 @@ const answerTo = (cause: Cause.Cause<unknown>): object => {
 /** A call that a server is working on. Why its handler failed stands on it: the status says it to the caller alone. */
 class ServedCall implements ForeignCall {
   failure: Exit.Exit<never, unknown> | undefined
-  private readonly span: Tracer.Span
+  readonly opened: () => Tracer.Span
   readonly around: Tracer.AnySpan | undefined
+  readonly fiber = undefined
+  readonly tracer: Tracer.Tracer
 
-  constructor(span: Tracer.Span, around: Tracer.AnySpan | undefined) {
-    this.span = span
+  constructor(span: Tracer.Span, around: Tracer.AnySpan | undefined, tracer: Tracer.Tracer) {
+    this.opened = () => span
     this.around = around
+    this.tracer = tracer
   }
-
-  readonly opened = () => this.span
 }
 
 /** How a call ended: the name of its status, and what that is to the span. */

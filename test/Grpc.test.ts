@@ -52,32 +52,37 @@ const serving = (handlers: Albums, interceptors: Array<GrpcJs.ServerInterceptor>
 
 const served = (handlers: Albums) => Effect.flatMap(Grpc.server(), (trace) => serving(handlers, [trace]))
 
-const clientOf = (address: string, interceptors: Array<GrpcJs.Interceptor> = []) =>
+const clientOf = (address: string, options?: Grpc.Options) =>
+  Effect.flatMap(Grpc.client(options), (trace) => plainClientOf(address, [trace]))
+
+/** A client of somebody who is not traced. */
+const plainClientOf = (address: string, interceptors: Array<GrpcJs.Interceptor> = []) =>
   Effect.acquireRelease(
     Effect.sync(() => new Client(address, GrpcJs.credentials.createInsecure(), { interceptors })),
     (client) => Effect.sync(() => client.close())
   )
 
-type Albumist = Effect.Success<ReturnType<typeof clientOf>>
+type Albumist = Effect.Success<ReturnType<typeof plainClientOf>>
 
-/** One call to `Look` as an Effect, which ends the call where it is interrupted. */
+/** One call to `Look` as an Effect, which takes the call back where it is interrupted. */
 const look = (
   client: Albumist,
   request: unknown,
   { metadata = new GrpcJs.Metadata(), ...options }: { metadata?: GrpcJs.Metadata; deadline?: number } = {}
 ) =>
-  Effect.flatMap(Grpc.client(), (interceptor) =>
-    Effect.callback<any, GrpcJs.ServiceError>((resume) => {
-      const call: GrpcJs.ClientUnaryCall = client["look"]!(
-        request,
-        metadata,
-        { interceptors: [interceptor], ...options },
-        (error: GrpcJs.ServiceError | null, answer: unknown) =>
-          resume(error === null ? Effect.succeed(answer) : Effect.fail(error))
-      )
-      return Effect.sync(() => call.cancel())
-    })
-  )
+  Effect.callback<any, GrpcJs.ServiceError>((resume) => {
+    const answered = (error: GrpcJs.ServiceError | null, answer: unknown) =>
+      resume(error === null ? Effect.succeed(answer) : Effect.fail(error))
+    const call: GrpcJs.ClientUnaryCall = client["look"]!(request, metadata, options, answered)
+    return Effect.sync(() => call.cancel())
+  })
+
+/** What comes of one call to `Look`. */
+const answerOf = (client: Albumist, metadata = new GrpcJs.Metadata()) =>
+  Effect.match(look(client, {}, { metadata }), {
+    onSuccess: (answer) => ({ code: GrpcJs.status.OK, answer }),
+    onFailure: ({ code }) => ({ code, answer: undefined })
+  })
 
 /** What a stream brings to its end. */
 const collect = (stream: GrpcJs.ClientReadableStream<unknown>) =>
@@ -108,14 +113,6 @@ const metadataOf = (fields: Readonly<Record<string, string>>) => {
   for (const [name, value] of Object.entries(fields)) metadata.set(name, value)
   return metadata
 }
-
-/** A call of somebody who is not traced. */
-const plainLook = (client: Albumist, metadata: GrpcJs.Metadata) =>
-  Effect.callback<{ readonly code: number; readonly answer: any }>((resume) => {
-    client["look"]!({}, metadata, (error: GrpcJs.ServiceError | null, answer: unknown) =>
-      resume(Effect.succeed({ code: error?.code ?? 0, answer }))
-    )
-  })
 
 const named = (name: string, status = "OK") => ({
   "rpc.system.name": "grpc",
@@ -176,7 +173,7 @@ describe("Grpc", () => {
             call.on("end", () => setImmediate(() => call.end()))
           }
         })
-        const client = yield* clientOf(address, [yield* Grpc.client()])
+        const client = yield* clientOf(address)
         const uploaded = yield* Effect.callback<number>((resume) => {
           const call = client["upload"]!((_: unknown, value: number) => resume(Effect.succeed(value)))
           call.write(4)
@@ -219,18 +216,17 @@ describe("Grpc", () => {
   it.live("nests the calls of plain handlers under the call that they answer", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
-        const back = yield* clientOf(yield* served({ look: yield* Grpc.handler(() => Effect.succeed("back")) }), [
-          yield* Grpc.client({ spanName: () => "inner" })
-        ])
+        const found = yield* Grpc.handler(() => Effect.succeed("back"))
+        const back = yield* clientOf(yield* served({ look: found }), { spanName: () => "inner" })
         const front = yield* served({
           look: (_: unknown, respond: GrpcJs.sendUnaryData<unknown>) =>
             // By a promise, as an async handler would.
             void Promise.resolve().then(() => back["look"]!({}, respond))
         })
-        return yield* plainLook(yield* clientOf(front), new GrpcJs.Metadata())
+        return yield* answerOf(yield* plainClientOf(front))
       })
       const { exit, trace } = yield* record(program)
-      assert.deepStrictEqual(exit, Exit.succeed({ code: 0, answer: "back" }))
+      assert.deepStrictEqual(exit, Exit.succeed({ code: GrpcJs.status.OK, answer: "back" }))
       const server = { kind: "server" } as const
       expectTrace(trace).toMatchTree(
         span("photos.Albums/Look", {
@@ -250,7 +246,7 @@ describe("Grpc", () => {
         }
         const address = yield* serving({ look }, [yield* Grpc.server({ spanName: fails })])
         const spanName = (method: string) => `grpc.${method.split("/")[1]}`
-        return yield* plainLook(yield* clientOf(address, [yield* Grpc.client({ spanName })]), new GrpcJs.Metadata())
+        return yield* answerOf(yield* clientOf(address, { spanName }))
       })
       const { trace } = yield* record(program)
       expectTrace(trace).toMatchTree(span("grpc.Look", [span("photos.Albums/Look")]))
@@ -400,12 +396,15 @@ describe("Grpc.server", () => {
         binary
       ]
       const program = Effect.gen(function* () {
-        const client = yield* clientOf(yield* served({ look: yield* Grpc.handler(() => seen) }))
-        return yield* Effect.forEach(garbage, (metadata) => plainLook(client, metadata))
+        const client = yield* plainClientOf(yield* served({ look: yield* Grpc.handler(() => seen) }))
+        return yield* Effect.forEach(garbage, (metadata) => answerOf(client, metadata))
       })
       const { exit, traces } = yield* record(program)
       const flags = TraceContext.flagSampled | TraceContext.flagRandom
-      assert.deepStrictEqual(exit, Exit.succeed(garbage.map(() => ({ code: 0, answer: { traceState: "", flags } }))))
+      assert.deepStrictEqual(
+        exit,
+        Exit.succeed(garbage.map(() => ({ code: GrpcJs.status.OK, answer: { traceState: "", flags } })))
+      )
       assert.deepStrictEqual(
         traces.map(({ spans }) => spans.map(({ parentSpanId, status }) => [parentSpanId, status.code])),
         garbage.map(() => [[undefined, "ok"]])
@@ -418,12 +417,15 @@ describe("Grpc.server", () => {
       const { traceparent } = caller
       const long = (length: number) => metadataOf({ traceparent, tracestate: `a=${"x".repeat(length)}` })
       const program = Effect.gen(function* () {
-        const client = yield* clientOf(yield* served({ look: yield* Grpc.handler(() => seen) }))
+        const client = yield* plainClientOf(yield* served({ look: yield* Grpc.handler(() => seen) }))
         // HTTP/2 itself refuses the second one.
-        return [yield* plainLook(client, long(50_000)), (yield* plainLook(client, long(100_000))).code]
+        return [yield* answerOf(client, long(50_000)), (yield* answerOf(client, long(100_000))).code]
       })
       const { exit, trace, traces } = yield* record(program)
-      assert.deepStrictEqual(exit, Exit.succeed([{ code: 0, answer: { traceState: "", flags: 3 } }, 13]))
+      assert.deepStrictEqual(
+        exit,
+        Exit.succeed([{ code: GrpcJs.status.OK, answer: { traceState: "", flags: 3 } }, GrpcJs.status.INTERNAL])
+      )
       assert.strictEqual(traces.length, 1)
       assert.deepStrictEqual(
         trace.spans.map(({ parentSpanId }) => parentSpanId),
@@ -438,8 +440,8 @@ describe("Grpc.server", () => {
       const results: Array<unknown> = []
       for (const trust of ["follow", "link", "ignore"] as const) {
         const program = Effect.gen(function* () {
-          const client = yield* clientOf(yield* served({ look: yield* Grpc.handler(() => seen) }))
-          return yield* Effect.forEach([caller, {}], (fields) => plainLook(client, metadataOf(fields)))
+          const client = yield* plainClientOf(yield* served({ look: yield* Grpc.handler(() => seen) }))
+          return yield* Effect.forEach([caller, {}], (fields) => answerOf(client, metadataOf(fields)))
         }).pipe(Effect.withSpan("main"), Effect.provideService(Propagator.CurrentTrust, trust))
         const { exit, traces } = yield* record(program)
         const calls = traces.flatMap(({ spans }) => spans).filter(({ kind }) => kind === "server")
@@ -502,7 +504,7 @@ describe("Grpc.server", () => {
             },
             isFirst ? [trace, ...others] : [...others.toReversed(), trace]
           )
-          const { code } = yield* plainLook(yield* clientOf(address), new GrpcJs.Metadata())
+          const { code } = yield* answerOf(yield* plainClientOf(address))
           return { code, notes }
         })
       const failed = (type: string) => ({ status: "error", attributes: { "error.type": type } }) as const
@@ -562,8 +564,9 @@ describe("Grpc.client", () => {
           []
         )
         const client = yield* clientOf(address)
+        const oddly = yield* Effect.provideService(clientOf(address), Propagator.CurrentPropagator, odd)
         yield* look(client, {}, { metadata: stale })
-        yield* look(client, {}, { metadata: stale }).pipe(Effect.provideService(Propagator.CurrentPropagator, odd))
+        yield* look(oddly, {}, { metadata: stale })
         return told
       })
       const { exit, traces } = yield* record(program)
