@@ -242,6 +242,9 @@ const detailsOf = (
     if (value === undefined || value === parent?.span.attributes[key]) return
     plain.push(write(Printable.truncate(Printable.safe(String(value)), maxTextColumns)))
   }
+  // A house may have names of its own for handoffs, which leave the agent out.
+  const isNamed = attributes[Key.agentKind] === undefined || span.name.includes(String(attributes[Key.agent]))
+  if (!isNamed) say(Key.agent, (agent) => agent)
   say(Key.agentKind, (kind) => kind)
   say(Key.pipelineMode, (mode) => mode)
   say(Key.providerName, (provider) => provider)

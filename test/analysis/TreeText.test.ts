@@ -33,6 +33,17 @@ describe("render", () => {
     `)
   })
 
+  it("names the agent of a handoff whose span is called otherwise", () => {
+    const [pipeline, handoff] = Traces.photoAgency
+    const spans = [pipeline!, { ...handoff!, name: "agent.process" }]
+    expect(render(spans)).toMatchInlineSnapshot(`
+      "
+      trace 4bf92f3577b34da6a3ce929d0e0e4736 · 2 spans
+      pipeline.photo_agency   1.24 s ✓ parallel
+      └─ agent.process       12.1 ms ✓ photo_fetcher · service"
+    `)
+  })
+
   it("paints for a terminal", () => {
     expect(render(Traces.photoAgency.slice(0, 4), { colors: true }).replaceAll("\u001b[", "^")).toMatchInlineSnapshot(`
       "
