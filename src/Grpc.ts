@@ -32,8 +32,8 @@ export interface Options {
 }
 
 /**
- * Gives an interceptor for clients which makes each call a span under the tracing of the Effect that made it: a child of its
- * span, or of the innermost span inside of that which the call is made in. The other side is told of it, and of the baggage of
+ * Gives an interceptor for clients which makes each call a span under the tracing of the Effect that made it. Its parent is the
+ * innermost span that the call is made in: of an Effect, or of plain code. The other side is told of it, and of the baggage of
  * the Effect that calls, by the propagator in place.
  *
  * **Details**: a span lasts until its call has a status, and has failed with every one but `OK`; a call that the caller takes
@@ -87,6 +87,7 @@ export interface Options {
 export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
+    const ownBaggage = fiber.getRef(TraceContext.CurrentBaggage)
     const run = Effect.runForkWith(fiber.context)
     return Effect.succeed((callOptions, nextCall) => {
       const next = nextCall(callOptions)
@@ -106,7 +107,7 @@ export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor>
             attributes: { ...attributesOf(method), ...serverOf(withoutScheme(next.getPeer())) }
           })
           const parent = spanWithin(around)()
-          const baggage = (Fiber.getCurrent() ?? fiber).getRef(TraceContext.CurrentBaggage)
+          const baggage = Fiber.getCurrent()?.getRef(TraceContext.CurrentBaggage) ?? ownBaggage
           run(
             (parent === undefined ? span : Effect.withParentSpan(span, parent)).pipe(
               Effect.provideService(TraceContext.CurrentBaggage, baggage),
@@ -168,6 +169,7 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
       const method = methodOf(definition)
       const ended = Deferred.makeUnsafe<End>()
       let call: ServedCall | undefined
+      let isOver = false
       const within = <A>(f: () => A): A => (call === undefined ? f() : running.run(call, f))
       const end = (status: string, details: string) => {
         const fault = serverFaults.has(status) ? (call?.failure ?? failed(status, details)) : Exit.void
@@ -195,6 +197,7 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
               onReceiveHalfClose: () => within(() => listener.onReceiveHalfClose()),
               // Comes at the end of every call, whatever ended it.
               onCancel: () => {
+                isOver = true
                 const isLate = clock.currentTimeMillisUnsafe() >= Number(next.getDeadline()) - earlyMillis
                 // What the handler does ends before the call that it is part of.
                 within(() => listener.onCancel())
@@ -204,7 +207,8 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
             })
           ),
         sendStatus: (status) => {
-          end(statusOf(status.code), status.details)
+          // Nobody gets what a handler answers to that.
+          if (!isOver) end(statusOf(status.code), status.details)
           next.sendStatus(status)
         }
       }) as GrpcJs.ServerInterceptingCall

@@ -1,7 +1,7 @@
 // Calls over real sockets on loopback, of all four kinds, by grpc-js on both sides.
 import * as GrpcJs from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
 import { connect, constants } from "node:http2"
 import * as Grpc from "../src/Grpc.ts"
 import * as Instrument from "../src/Instrument.ts"
@@ -43,9 +43,9 @@ const serving = (handlers: Albums, interceptors: Array<GrpcJs.ServerInterceptor>
     const server = new GrpcJs.Server({ interceptors })
     server.addService(albums, handlers)
     yield* Effect.addFinalizer(() => Effect.sync(() => server.forceShutdown()))
-    return yield* Effect.callback<string, Error>((resume) =>
+    return yield* Effect.callback<string>((resume) =>
       server.bindAsync("127.0.0.1:0", GrpcJs.ServerCredentials.createInsecure(), (error, port) =>
-        resume(error === null ? Effect.succeed(`127.0.0.1:${port}`) : Effect.fail(error))
+        resume(error === null ? Effect.succeed(`127.0.0.1:${port}`) : Effect.die(error))
       )
     )
   })
@@ -352,7 +352,7 @@ describe("Grpc", () => {
           Effect.onInterrupt(Effect.never, () => Deferred.succeed(stopped, undefined))
         )
         const client = yield* clientOf(yield* served({ look: handler }))
-        const { code } = yield* Effect.flip(look(client, {}, { deadline: Date.now() + 200 }))
+        const { code } = yield* Effect.flip(look(client, {}, { deadline: (yield* Clock.currentTimeMillis) + 200 }))
         yield* Deferred.await(stopped)
         yield* Effect.yieldNow
         return code
@@ -372,7 +372,10 @@ describe("Grpc.server", () => {
   it.live("tells its own deadline as one, where the caller still waits", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
-        const address = yield* served({ look: yield* Grpc.handler(() => Effect.never) })
+        const address = yield* served({
+          look: (call: GrpcJs.ServerUnaryCall<unknown, unknown>, respond: GrpcJs.sendUnaryData<unknown>) =>
+            call.once("cancelled", () => respond({ code: GrpcJs.status.CANCELLED }))
+        })
         return yield* rawCall(address, { "grpc-timeout": "50m" })
       })
       const { exit, trace } = yield* record(program)
@@ -619,10 +622,11 @@ describe("Grpc.handler", () => {
       class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { message: Schema.String }) {
         readonly code = GrpcJs.status.NOT_FOUND
       }
+      class TooFar extends Schema.TaggedError<TooFar>()("TooFar", { message: Schema.String }) {}
       const outcomes: Record<string, Effect.Effect<never, unknown>> = {
         typed: Effect.fail(new NotFound({ message: "no tides" })),
         text: Effect.fail("just so"),
-        error: Effect.fail(new RangeError("too far")),
+        uncoded: Effect.fail(new TooFar({ message: "too far" })),
         defect: Effect.die(new TypeError("secret")),
         stopped: Effect.interrupt
       }
@@ -657,7 +661,7 @@ describe("Grpc.handler", () => {
         [
           ["NOT_FOUND", "ok", undefined],
           ["UNKNOWN", "error", "_OTHER"],
-          ["UNKNOWN", "error", "RangeError"],
+          ["UNKNOWN", "error", "TooFar"],
           ["INTERNAL", "error", "TypeError"],
           ["CANCELLED", "unset", undefined]
         ]
