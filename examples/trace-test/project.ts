@@ -1,4 +1,4 @@
-// Reads loom.toml: which agents a project has, and how each is run.
+// Reads loom.toml: which agents a project has, and on which runtime each runs.
 import { Effect, FileSystem, Schema } from "effect"
 import { Toml } from "effect/encoding"
 
@@ -15,23 +15,3 @@ export const readProject = (file: string) =>
     const text = yield* FileSystem.FileSystem.use((fs) => fs.readFileString(file))
     return yield* Schema.decodeUnknownEffect(Project)(yield* Effect.fromResult(Toml.parse(text)))
   })
-
-/** The command line that runs an agent; on Deno it may do what it needs, and no more. */
-export const commandOf = (agent: typeof Agent.Type, folder: string, argument: string) => {
-  const program = `${folder}/${agent.program}`
-  const node = ["--disable-warning=ExperimentalWarning", program]
-  const deno = [
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--no-lock",
-    "--allow-env",
-    "--allow-read",
-    "--allow-net=127.0.0.1",
-    program
-  ]
-  // The other runtime than this program's own is found on the PATH.
-  const isOurs = agent.runtime === ("Deno" in globalThis ? "deno" : "node")
-  const command = isOurs ? process.execPath : agent.runtime
-  return { command, args: [...(agent.runtime === "deno" ? deno : node), argument] }
-}

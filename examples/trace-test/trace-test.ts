@@ -3,7 +3,8 @@ import { Data, Effect } from "effect"
 import { Bridge, EventBus, TraceTree, Tracing } from "handspan"
 import * as Subprocess from "handspan/Subprocess"
 import { OtlpReceiver } from "handspan/testing"
-import { commandOf, readProject } from "./project.ts"
+import { commandOf } from "../runtime.ts"
+import { readProject } from "./project.ts"
 
 class AgentFailed extends Data.TaggedError("AgentFailed")<{ readonly agent: string }> {
   override readonly message = `The agent ${this.agent} has failed; it says above why`
@@ -20,7 +21,10 @@ export const traceTest = (folder: string, readings: number) =>
     const bus = Effect.gen(function* () {
       const running = yield* Effect.forEach(Object.entries(agents), ([id, agent]) =>
         Effect.gen(function* () {
-          const child = yield* Subprocess.spawn({ ...commandOf(agent, folder, String(readings)), env })
+          const child = yield* Subprocess.spawn({
+            ...commandOf(agent.runtime, `${folder}/${agent.program}`, String(readings)),
+            env
+          })
           yield* Effect.forkScoped(Bridge.serve(child.connection))
           return [id, child] as const
         })
