@@ -2,6 +2,7 @@
 // future. Each time the work is done, and its span goes on with the trace, or begins one and says what could not be read.
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
+import { Client, credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js"
 import { Effect, Exit, Layer, Metric, Queue, Schema, type Scope } from "effect"
 import { HttpMiddleware, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { Rpc as EffectRpc, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
@@ -12,6 +13,7 @@ import * as Bridge from "../src/Bridge.ts"
 import * as Connection from "../src/Connection.ts"
 import * as Envelope from "../src/Envelope.ts"
 import * as EventBus from "../src/EventBus.ts"
+import * as Grpc from "../src/Grpc.ts"
 import * as Http from "../src/Http.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as Rpc from "../src/Rpc.ts"
@@ -287,6 +289,41 @@ const boundaries: ReadonlyArray<Boundary> = [
           context
         )
     })
+  },
+  {
+    name: "gRPC",
+    call: Effect.gen(function* () {
+      const [serialize, deserialize] = [(text: string) => Buffer.from(text), String]
+      const server = new Server({ interceptors: [yield* Grpc.server()] })
+      const method = {
+        path: "/Works/Work",
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: serialize,
+        requestDeserialize: deserialize,
+        responseSerialize: serialize,
+        responseDeserialize: deserialize
+      }
+      server.addService({ work: method }, { work: yield* Grpc.handler(() => Effect.succeed("done")) })
+      const port = yield* Effect.callback<number>((resume) =>
+        server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (_, port) => resume(Effect.succeed(port)))
+      )
+      const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => [client.close(), server.forceShutdown()]))
+      return (headers) =>
+        Effect.callback<unknown>((resume) => {
+          const metadata = new Metadata()
+          for (const [name, value] of headers) metadata.add(name, value)
+          client.makeUnaryRequest(method.path, serialize, deserialize, "work", metadata, (error, answer) =>
+            resume(Effect.succeed(error ?? answer))
+          )
+        })
+    }),
+    never: {
+      "a traceparent of 100 kB": "HTTP/2 takes 64 kB of metadata",
+      "a tracestate of 100 kB": "HTTP/2 takes 64 kB of metadata",
+      "baggage of 100 kB": "HTTP/2 takes 64 kB of metadata"
+    }
   },
   {
     name: "headers of anything else",
