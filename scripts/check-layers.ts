@@ -32,7 +32,11 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "SamplingFile"
     ]
   ],
-  [7, "authoring", ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Grpc", "Worker", "Mcp", "JsonLines"]],
+  [
+    7,
+    "authoring",
+    ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Grpc", "Worker", "Mcp", "JsonLines", "Sql", "Redis"]
+  ],
   [
     6,
     "recording",
@@ -47,7 +51,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Sampling"
     ]
   ],
-  [6, "authoring", ["Envelope", "Handoff", "HttpSpan", "Connection", "EnvironmentCarrier"]],
+  [6, "authoring", ["Envelope", "Handoff", "DatabaseSpan", "HttpSpan", "Connection", "EnvironmentCarrier"]],
   [
     5,
     "recording",
@@ -93,7 +97,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "ProcessExit"
     ]
   ],
-  [2, "authoring", ["OpenSpan"]],
+  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView"]],
   [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3"]],
   [
     1,
@@ -134,7 +138,19 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
 ]
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */
-const edges = ["cli/", "collector/", "exporter/", "Http", "HttpSpan", "Rpc", "Worker", "Mcp", "testing/"]
+const edges = [
+  "cli/",
+  "collector/",
+  "exporter/",
+  "Http",
+  "HttpSpan",
+  "Rpc",
+  "Worker",
+  "Mcp",
+  "Sql",
+  "Redis",
+  "testing/"
+]
 /** Files that stand on what Node and Deno bring (`node:` modules, `process`, `Deno`). The others run anywhere. */
 const onRuntime = [
   "cli/",
@@ -147,6 +163,7 @@ const onRuntime = [
   "SamplingFile",
   "Worker",
   "ForeignCall",
+  "Redis",
   "Subprocess",
   "EnvironmentCarrier",
   "testing/"

@@ -75,6 +75,23 @@ export const Key = {
   rpcMethod: "rpc.method",
   /** The name of the status that a call ended with, such as `OK`. */
   rpcStatus: "rpc.response.status_code",
+  /** `postgresql`, `sqlite`, `mysql`, `redis`, … */
+  dbSystem: "db.system.name",
+  /** The database within its server: a name, or Redis's index. */
+  dbNamespace: "db.namespace",
+  /** `SELECT`, `GET`, … */
+  dbOperation: "db.operation.name",
+  /** The table that an operation is about; of many, the first. */
+  dbCollection: "db.collection.name",
+  /** The statement or command, without values. */
+  dbQueryText: "db.query.text",
+  /** How many commands went as one. */
+  dbBatchSize: "db.operation.batch.size",
+  dbRows: "db.response.returned_rows",
+  /** What the database calls the failure, such as `23505`. */
+  dbStatus: "db.response.status_code",
+  /** Whether a cache had what was asked for; of many keys, all of them. */
+  cacheHit: "handspan.cache.hit",
   urlFull: "url.full",
   urlPath: "url.path",
   urlQuery: "url.query",

@@ -24,19 +24,24 @@ export interface ForeignCall {
   readonly tracer: Tracer.Tracer
 }
 
-interface Running {
-  readonly getStore: () => ForeignCall | undefined
-  readonly run: <A>(call: ForeignCall | undefined, f: () => A) => A
+/**
+ * A value that code sees which runs inside, such as the call that it is part of.
+ *
+ * @since 0.1.0
+ */
+export interface Inside<Value> {
+  readonly getStore: () => Value | undefined
+  readonly run: <A>(value: Value | undefined, f: () => A) => A
 }
 
 /** Where the platform has no AsyncLocalStorage, calls nest as long as they do not wait. */
-const nestedCalls = (): Running => {
-  let current: ForeignCall | undefined
+const nested = <Value>(): Inside<Value> => {
+  let current: Value | undefined
   return {
     getStore: () => current,
-    run: (call, f) => {
+    run: (value, f) => {
       const before = current
-      current = call
+      current = value
       try {
         return f()
       } finally {
@@ -46,15 +51,23 @@ const nestedCalls = (): Running => {
   }
 }
 
-const AsyncLocalStorage: (new () => Running) | undefined =
+const AsyncLocalStorage: (new <Value>() => Inside<Value>) | undefined =
   globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage
 
 /**
- * The call that is running, across `await` and timers too on Node and Deno.
+ * Makes a place for a value that code sees which runs inside, across `await` and timers too on Node and Deno.
  *
  * @since 0.1.0
  */
-export const running: Running = AsyncLocalStorage === undefined ? nestedCalls() : new AsyncLocalStorage()
+export const inside = <Value>(): Inside<Value> =>
+  AsyncLocalStorage === undefined ? nested() : new AsyncLocalStorage<Value>()
+
+/**
+ * The call that is running.
+ *
+ * @since 0.1.0
+ */
+export const running: Inside<ForeignCall> = inside()
 
 /**
  * The call that the running fiber began in, or plain code that no fiber runs; `undefined` for the fiber that made the call

@@ -1,0 +1,211 @@
+/**
+ * The span over a call to a database or a cache: what it says and how it ends, by OpenTelemetry's database conventions. What
+ * calls is `Sql`'s and `Redis`'s.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import * as Tracer from "effect/Tracer"
+import { Key } from "./Conventions.ts"
+import { cut } from "./Excerpt.ts"
+import { type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
+import * as SpanEnd from "./SpanEnd.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * What is known of a call.
+ *
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly name: string
+  readonly attributes: Record<string, unknown>
+  /** The statement as it is sent: messages may repeat it. */
+  readonly statement?: string | undefined
+  /** What is read off what came of it, such as how many rows. */
+  readonly outcomeOf: (value: unknown) => Record<string, unknown>
+  /** What the other side calls a failure, `undefined` where it is not its own. */
+  readonly statusOf: (error: { readonly [field: string]: unknown }) => string | undefined
+}
+
+/**
+ * What the end of a call says on its span: attributes, and an Exit that holds nothing of what came of it.
+ *
+ * **Details**: a failure bears the status as its type. Its message is the driver's without whatever that has in quotes, and
+ * without the statement: databases repeat values there.
+ *
+ * @since 0.1.0
+ */
+export const endOf = (
+  { outcomeOf, statement, statusOf }: Pick<Call, "statement" | "outcomeOf" | "statusOf">,
+  exit: Exit.Exit<unknown, unknown>
+): { readonly attributes: Record<string, unknown>; readonly exit: Exit.Exit<void, unknown> } => {
+  if (Exit.isSuccess(exit)) return { attributes: guarded(() => outcomeOf(exit.value)) ?? {}, exit: Exit.void }
+  if (Cause.hasInterruptsOnly(exit.cause)) return { attributes: {}, exit: Exit.failCause(exit.cause) }
+  const error = guarded(() => origin(Cause.squash(exit.cause)))
+  const fields = typeof error === "object" && error !== null ? (error as Record<string, unknown>) : {}
+  const status = guarded(() => statusOf(fields))
+  const code = guarded(() => fields["code"])
+  const { message, type } = SpanEnd.describe(error)
+  return {
+    attributes: status === undefined ? {} : { [Key.dbStatus]: status },
+    exit: Exit.fail({
+      _tag: status ?? (typeof code === "string" ? code : type),
+      message: withoutValues(message, statement)
+    })
+  }
+}
+
+/** Errors of a library are around those of its driver, which say what it was. */
+const origin = (error: unknown, depth = 4): unknown => {
+  const cause = error instanceof Error ? error.cause : undefined
+  return depth === 0 || typeof cause !== "object" || cause === null ? error : origin(cause, depth - 1)
+}
+
+/** From the first quote to the last, as an apostrophe may be among them. */
+const withoutValues = (message: string, statement: string | undefined): string => {
+  const told = statement === undefined || statement === "" ? message : message.replaceAll(statement, "the statement")
+  return cut(told.replace(/['"`][^]*['"`]/, "?"), 1024)
+}
+
+// Errors and values are somebody else's: reading them may throw.
+const guarded = <A>(evaluate: () => A): A | undefined => Result.getOrUndefined(Result.try(evaluate))
+
+/**
+ * Runs what calls inside of a span.
+ *
+ * @since 0.1.0
+ */
+export const run = <A, E, R>(work: Effect.Effect<A, E, R>, call: Call): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let outcome: Exit.Exit<A, E> | undefined
+    const told = Effect.flatMap(Effect.exit(work), (exit) => {
+      outcome = exit
+      const end = endOf(call, exit)
+      return Effect.andThen(Effect.annotateCurrentSpan(end.attributes), end.exit)
+    })
+    return Effect.flatMap(
+      Effect.exit(Effect.withSpan(told, call.name, optionsOf(call))),
+      (exit) => outcome ?? (exit as Exit.Exit<never>)
+    )
+  })
+
+const optionsOf = ({ attributes }: Call) => ({ kind: "client", captureStackTrace: false, attributes }) as const
+
+/**
+ * A call of plain TypeScript that has begun.
+ *
+ * @since 0.1.0
+ */
+export interface Begun {
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+  /** The traced call of plain code that it was made in. */
+  readonly caller: ForeignCall | undefined
+}
+
+/**
+ * Opens the span over a call of plain TypeScript.
+ *
+ * @since 0.1.0
+ */
+export type Begin = (call: Call) => Begun
+
+/**
+ * Gives what opens spans over calls of plain TypeScript, `undefined` where tracing is off. Their parent is the innermost span or
+ * function wrapped by `Instrument` that they are made in.
+ *
+ * @since 0.1.0
+ */
+export const begin: Effect.Effect<Begin | undefined> = Effect.withFiber((fiber) => {
+  if (!fiber.cache.tracerEnabled || !fiber.getRef(TraceContext.TracingEnabled)) return Effect.succeed(undefined)
+  // Not the fiber itself, whose outcome would then be kept.
+  const { context } = fiber
+  return Effect.succeed((call: Call) => {
+    const current = Fiber.getCurrent()
+    const own = current?.cache.span === undefined ? context : current.context
+    const caller = running.getStore()
+    const parent = spanWithin(Context.getOrUndefined(context, Tracer.ParentSpan))()
+    const span = Effect.runSyncWith(own)(Effect.makeSpan(call.name, { ...optionsOf(call), ...(parent && { parent }) }))
+    const clock = Context.get(own, Clock.Clock)
+    return {
+      caller,
+      end: (exit) => {
+        const end = endOf(call, exit)
+        for (const [key, value] of Object.entries(end.attributes)) span.attribute(key, value)
+        span.end(clock.currentTimeNanosUnsafe(), end.exit)
+      }
+    }
+  })
+})
+
+/**
+ * Makes a call that has begun, and ends it with the Promise that it gives, or else at once. The caller gets what the driver
+ * gave or threw.
+ *
+ * @since 0.1.0
+ */
+export const follow = (begun: Begun, call: () => unknown): unknown => {
+  const result = attempt(begun, call)
+  if (!(result instanceof Promise)) {
+    begun.end(Exit.succeed(result))
+    return result
+  }
+  // Followed, not only observed: a rejection that nobody handles must stay one.
+  return result.then(
+    (value: unknown) => {
+      begun.end(Exit.succeed(value))
+      return value
+    },
+    (error: unknown) => {
+      begun.end(Exit.die(error))
+      throw error
+    }
+  )
+}
+
+/**
+ * Makes a call that has begun, as `follow` does, and gives the Promise itself, whose rejection somebody else looks after.
+ *
+ * @since 0.1.0
+ */
+export const observe = (begun: Begun, call: () => unknown): unknown => {
+  const result = attempt(begun, call)
+  Promise.resolve(result).then(
+    (value) => begun.end(Exit.succeed(value)),
+    (error: unknown) => begun.end(Exit.die(error))
+  )
+  return result
+}
+
+/**
+ * Makes a call that has begun and says by a callback how it went, which is called in the place that the call was made in.
+ *
+ * @since 0.1.0
+ */
+export const followCallback = (
+  begun: Begun,
+  callback: (...args: Array<unknown>) => unknown,
+  call: (callback: (...args: Array<unknown>) => unknown) => unknown
+): unknown =>
+  attempt(begun, () =>
+    call(function (this: unknown, ...outcome) {
+      const [error, value] = outcome
+      begun.end(error === undefined || error === null ? Exit.succeed(value) : Exit.die(error))
+      return running.run(begun.caller, () => callback.apply(this, outcome))
+    })
+  )
+
+const attempt = (begun: Begun, call: () => unknown): unknown => {
+  try {
+    return call()
+  } catch (error) {
+    begun.end(Exit.die(error))
+    throw error
+  }
+}
