@@ -15,7 +15,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway", "Bridge"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling", "AsyncContext"]],
-  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess"]],
+  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess", "Durable"]],
   [
     7,
     "recording",
@@ -35,7 +35,21 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [
     7,
     "authoring",
-    ["Agent", "Stage", "Instrument", "Model", "Http", "Rpc", "Grpc", "Worker", "Mcp", "JsonLines", "Sql", "Redis"]
+    [
+      "Agent",
+      "Stage",
+      "Instrument",
+      "Model",
+      "Http",
+      "Rpc",
+      "Grpc",
+      "Worker",
+      "Mcp",
+      "JsonLines",
+      "Sql",
+      "Redis",
+      "DurableRun"
+    ]
   ],
   [
     6,
@@ -97,8 +111,8 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "ProcessExit"
     ]
   ],
-  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView"]],
-  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3"]],
+  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView", "QuietTracer"]],
+  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3", "DerivedIds"]],
   [
     1,
     "recording",
@@ -130,6 +144,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "ProtobufWriter",
       "Hex",
       "OtelTraceState",
+      "OwnIds",
       "OwnShare",
       "Content",
       "Version"
@@ -147,6 +162,7 @@ const edges = [
   "Rpc",
   "Worker",
   "Mcp",
+  "Durable",
   "Sql",
   "Redis",
   "testing/"

@@ -12,6 +12,8 @@ import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import { withCaller } from "./ForeignCall.ts"
 import * as HeadSampling from "./HeadSampling.ts"
+import * as Hex from "./Hex.ts"
+import { OwnIds } from "./OwnIds.ts"
 import { OwnShare } from "./OwnShare.ts"
 import { type Recording, RecorderSpan } from "./RecorderSpan.ts"
 import type { Redactor } from "./Redaction.ts"
@@ -20,7 +22,7 @@ import type { EncodableSpan } from "./EncodableSpan.ts"
 import { type EncodedSpan, type NameOf, SpanEncoder } from "./SpanEncoder.ts"
 import * as SpanIds from "./SpanIds.ts"
 import * as SpanRecord from "./SpanRecord.ts"
-import type { SpanOptions, Trace } from "./SpanTrace.ts"
+import { begin, decidedBefore, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
 import { type Limits, SpanValues } from "./SpanValues.ts"
 import { StackBudget } from "./StackBudget.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -64,6 +66,8 @@ export interface Counts {
 export interface Recorder extends Tracer.Tracer {
   /** Whether a span below one that is not recorded may be recorded all the same: its sampler is to be asked. */
   readonly asksBelow: (parent: Tracer.AnySpan) => boolean
+  /** Says what others are to be told of a span that opens only later. The sampler is asked now. */
+  readonly foretell: (span: SpanOptions) => TraceContext.TraceContext
   readonly counts: () => Counts
   /**
    * Names the spans that opened before an instant (nanoseconds since the Unix epoch) and are open still, each once.
@@ -174,9 +178,9 @@ export const make = (options: {
     last: undefined
   }
   const { baggageAttributes = [], onPending, onStart, sampler } = options
-  const open = (span: SpanOptions, sampled: boolean, trace?: Trace): Tracer.Span => {
+  const open = (span: SpanOptions, ids: SpanIds.IdWords, sampled: boolean, trace?: Trace): Tracer.Span => {
     if (sampled) {
-      const made = new RecorderSpan(recording, span, trace)
+      const made = new RecorderSpan(recording, span, trace, ids)
       if (baggageAttributes.length > 0) addBaggage(made, baggageAttributes)
       onStart?.(made)
       // Its attributes come after it.
@@ -185,22 +189,43 @@ export const make = (options: {
     }
     recording.started++
     recording.unsampled++
-    return new UnsampledSpan(recording.ids, span, trace)
+    return new UnsampledSpan(ids, span, trace)
   }
+  const samplerOf = (span: SpanOptions): Sampler | undefined =>
+    HeadSampling.withOwnShare(
+      sampler?.(),
+      span.annotations === noAnnotations ? undefined : Context.get(span.annotations, OwnShare)
+    )
   const tracer = Tracer.make({
     span: (asked) => {
       const span = withCaller(asked)
-      const share = span.annotations === noAnnotations ? undefined : Context.get(span.annotations, OwnShare)
-      const current = HeadSampling.withOwnShare(sampler?.(), share)
-      if (current === undefined) return open(span, span.sampled)
-      const { sampled, trace } = HeadSampling.decide(current, recording.ids, span)
-      return open(span, sampled, trace)
+      const own = span.annotations === noAnnotations ? undefined : Context.get(span.annotations, OwnIds)
+      const ids = own === undefined ? recording.ids : SpanIds.own(own, recording.ids)
+      if (own?.decided !== undefined)
+        return open(span, ids, own.decided.sampled, decidedBefore(own.traceId, own.decided))
+      const current = samplerOf(span)
+      if (current === undefined) return open(span, ids, span.sampled)
+      const { sampled, trace } = HeadSampling.decide(current, ids, span)
+      return open(span, ids, sampled, trace)
     }
   })
   return Object.assign(tracer, {
     asksBelow: (parent: Tracer.AnySpan) => {
       const current = sampler?.()
       return current !== undefined && (parent._tag === "ExternalSpan" || current.asksInside === "all")
+    },
+    foretell: (span: SpanOptions) => {
+      const own = Context.get(span.annotations, OwnIds)
+      const ids = own === undefined ? recording.ids : SpanIds.own(own, recording.ids)
+      const current = samplerOf(span)
+      const parent = parentOf(span.parent)
+      const { sampled, trace } =
+        current === undefined
+          ? { sampled: span.sampled, trace: parent?.trace ?? begin(ids, span.name) }
+          : HeadSampling.decide(current, ids, span)
+      const { id0, id1 } = ids.span(span.name, trace, parent)
+      const flags = trace.flags | (sampled ? TraceContext.flagSampled : 0)
+      return { traceId: trace.id, spanId: Hex.ofWord(id0) + Hex.ofWord(id1), flags, traceState: trace.traceState }
     },
     counts: () => {
       const { ended, started, unsampled } = recording

@@ -84,7 +84,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
   private idText: string | undefined
 
   /** Begins its own trace, or goes on with its parent's, unless it is told which one it belongs to. */
-  constructor(recording: Recording, options: SpanOptions, trace?: Trace) {
+  constructor(recording: Recording, options: SpanOptions, trace?: Trace, ids: IdWords = recording.ids) {
     const parent = parentOf(options.parent)
     const name = SpanRecord.textOf(options.name)
     this.recording = recording
@@ -93,7 +93,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     this.startTimeUnixNano = options.startTime
     if (parent === undefined) {
       this.parent = Option.none()
-      this.trace = trace ?? begin(recording.ids, name)
+      this.trace = trace ?? begin(ids, name)
       this.parentId0 = 0
       this.parentId1 = 0
     } else {
@@ -104,7 +104,7 @@ export class RecorderSpan implements Tracer.Span, EncodableSpan {
     }
     // The name of a span can come from anywhere.
     this.name = recording.values.name(this, name)
-    const { id0, id1 } = recording.ids.span(name, this.trace, parent)
+    const { id0, id1 } = ids.span(name, this.trace, parent)
     this.id0 = id0
     this.id1 = id1
     if (options.links.length > 0) this.addLinks(options.links)

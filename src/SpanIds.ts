@@ -5,6 +5,7 @@
  */
 import { traceWords, type TraceWords } from "./EncodableSpan.ts"
 import * as Hex from "./Hex.ts"
+import type { OwnIds } from "./OwnIds.ts"
 
 /**
  * Where ids come from, for tests and for platforms with ids of their own.
@@ -19,6 +20,8 @@ export interface Ids {
   readonly traceId: (name: string) => string
   /** 16 lower-case hex digits, not all zero. */
   readonly spanId: (span: NewSpan) => string
+  /** Told of each span that brings an id of its own. Default: nobody is. */
+  readonly onOwnId?: ((spanId: string) => void) | undefined
 }
 
 /**
@@ -40,6 +43,7 @@ export interface NewSpan {
 export interface IdWords {
   readonly trace: (name: string) => TraceWords
   readonly span: (name: string, trace: { readonly id: string }, parent: SpanWords | undefined) => SpanWords
+  readonly onOwnId?: Ids["onOwnId"]
 }
 
 /**
@@ -62,7 +66,23 @@ export const fromTexts = (ids: Ids): IdWords => ({
   span: (name, trace, parent) => {
     const parentSpanId = parent === undefined ? undefined : Hex.ofWord(parent.id0) + Hex.ofWord(parent.id1)
     const id = ids.spanId({ name, traceId: trace.id, parentSpanId })
-    return { id0: Hex.toWord(id, 0), id1: Hex.toWord(id, 1) }
+    return spanWords(id)
+  },
+  onOwnId: ids.onOwnId
+})
+
+const spanWords = (id: string): SpanWords => ({ id0: Hex.toWord(id, 0), id1: Hex.toWord(id, 1) })
+
+/**
+ * The ids of the one span that brings its own.
+ *
+ * @since 0.1.0
+ */
+export const own = ({ spanId, traceId }: OwnIds, others: IdWords): IdWords => ({
+  trace: () => traceWords(traceId),
+  span: () => {
+    others.onOwnId?.(spanId)
+    return spanWords(spanId)
   }
 })
 

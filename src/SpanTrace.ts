@@ -117,6 +117,16 @@ export const begin = (
 ): Trace => new Trace(ids.trace(name), TraceContext.flagRandom, "", undefined, isAsked ? "told" : "unasked")
 
 /**
+ * The trace of a span about which was decided before it opened.
+ *
+ * @since 0.1.0
+ */
+export const decidedBefore = (
+  traceId: string,
+  { flags, traceState }: { readonly flags: number; readonly traceState: string }
+): Trace => new Trace(traceWords(traceId), TraceContext.traceFlags(flags), traceState, traceId)
+
+/**
  * What a new span needs of its parent.
  *
  * @since 0.1.0
@@ -136,9 +146,9 @@ export const parentOf = (parent: Option.Option<Tracer.AnySpan>): Parent | undefi
   if (span.trace instanceof Trace) return span as Tracer.AnySpan & Parent
   const context = TraceContext.fromSpan(span)
   if (context === undefined) return undefined
-  const { flags, spanId, traceId, traceState } = context
+  const { spanId, traceId } = context
   return {
-    trace: new Trace(traceWords(traceId), TraceContext.traceFlags(flags), traceState, traceId),
+    trace: decidedBefore(traceId, context),
     id0: Hex.toWord(spanId, 0),
     id1: Hex.toWord(spanId, 1)
   }

@@ -2,7 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Option, Redacted, Result, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import * as OtlpProtobuf from "../src/OtlpProtobuf.ts"
+import { OwnIds } from "../src/OwnIds.ts"
 import * as Pipeline from "../src/Pipeline.ts"
+import * as Propagator from "../src/Propagator.ts"
 import * as Recorder from "../src/Recorder.ts"
 import { SpanBuffer } from "../src/SpanBuffer.ts"
 import * as TraceContext from "../src/TraceContext.ts"
@@ -481,4 +483,53 @@ describe("Recorder", () => {
       assert.deepStrictEqual(span?.resource.attributes, { a: '{"b":1}', list: [1, 2] })
     })
   )
+})
+
+describe("Recorder.make, where spans bring their ids,", () => {
+  const own: OwnIds = { traceId: "c".repeat(32), spanId: "d".repeat(16) }
+  const withOwn = (ids: OwnIds) => Effect.withSpan(Effect.void, "own", { annotations: Context.make(OwnIds, ids) })
+
+  it.effect("takes the trace id for a root, and the span id anywhere", () =>
+    Effect.gen(function* () {
+      const { spans } = yield* recorded(Effect.andThen(withOwn(own), Effect.withSpan(withOwn(own), "around")))
+      assert.deepStrictEqual(
+        spans.map(({ name, parentSpanId, spanId, traceId }) => ({ name, traceId, spanId, parentSpanId })),
+        [
+          { name: "own", traceId: own.traceId, spanId: own.spanId, parentSpanId: undefined },
+          { name: "own", traceId: "0".repeat(31) + "1", spanId: own.spanId, parentSpanId: "0".repeat(15) + "1" },
+          { name: "around", traceId: "0".repeat(31) + "1", spanId: "0".repeat(15) + "1", parentSpanId: undefined }
+        ]
+      )
+    })
+  )
+
+  it.effect("does as was decided, also below what is not recorded", () =>
+    Effect.gen(function* () {
+      const decided = { sampled: true, flags: 3, traceState: "a=1" }
+      const refused = { ...decided, sampled: false }
+      const caller = { traceparent: `00-${"c".repeat(32)}-${"1".repeat(16)}-00` }
+      const both = Effect.andThen(withOwn({ ...own, decided }), withOwn({ ...own, decided: refused }))
+      const { spans } = yield* recorded(both.pipe(Propagator.withRemoteParent(caller)))
+      assert.deepStrictEqual(
+        spans.map(({ flags, parentSpanId, spanId, traceState }) => ({ spanId, parentSpanId, flags, traceState })),
+        [{ spanId: own.spanId, parentSpanId: "1".repeat(16), flags: 3, traceState: "a=1" }]
+      )
+    })
+  )
+
+  it("foretells a span without opening one", () => {
+    const recorder = Recorder.make({ onEnd: () => undefined })
+    const options = {
+      name: "own",
+      parent: Option.none(),
+      annotations: Context.make(OwnIds, own),
+      links: [],
+      startTime: 0n,
+      kind: "internal",
+      root: false,
+      sampled: true
+    } as const
+    assert.deepStrictEqual(recorder.foretell({ ...options, links: [] }), { ...own, flags: 3, traceState: "" })
+    assert.deepStrictEqual(recorder.counts(), { started: 0, unsampled: 0, live: 0 })
+  })
 })

@@ -58,7 +58,8 @@ export class Lineage {
       const stand = `trace ${this.branchOf(Fiber.getCurrent())} ${name}`
       return idOf(`${stand} ${this.next(stand)}`, 4)
     },
-    spanId: (span) => this.spanId(span)
+    spanId: (span) => this.spanId(span),
+    onOwnId: (id) => this.note(id)
   }
 
   /** Told by Effect of each fiber that begins, while the one that forks it is running. */
@@ -98,14 +99,20 @@ export class Lineage {
 
   private spanId({ name, parentSpanId, traceId }: NewSpan): string {
     const fiber = Fiber.getCurrent()
-    const place = fiber === undefined ? undefined : this.placeOf(fiber)
     const stand = `${parentSpanId ?? traceId} ${this.branchOf(fiber)} ${name}`
     const id = idOf(`span ${stand} ${this.next(stand)}`, 2)
+    this.note(id)
+    return id
+  }
+
+  /** Notes where a span stands that the running fiber opens. */
+  private note(id: string): void {
+    const fiber = Fiber.getCurrent()
+    const place = fiber === undefined ? undefined : this.placeOf(fiber)
     // Plain code has no fiber. It can only be told by its turn, after all that has one.
     this.orders.set(id, place === undefined ? [Infinity, this.orders.size] : [...place.order, place.steps++])
     if (fiber !== undefined) this.fibers.set(id, fiber.id)
     if (fiber !== undefined && !isChild(fiber)) this.detached.add(fiber.id)
-    return id
   }
 
   /** The forks between the span that a fiber is in and the fiber itself, where others may have the same name and parent. */
