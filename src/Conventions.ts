@@ -45,13 +45,18 @@ export const Key = {
   abandoned: "handspan.abandoned",
   /** How many texts of the span were cut because they were too long. */
   truncated: "handspan.truncated",
-  /** True on the picture of a span that is still open; the span itself follows when it ends, under the same id. */
+  /**
+   * True on the picture of a span that is still open, and on a durable step that was broken off: the span itself follows when
+   * it ends, under the same id.
+   */
   pending: "handspan.pending",
   /** How long the work may take before it counts as slow, in milliseconds. */
   thresholdMillis: "handspan.threshold_ms",
   /** How long it took, in milliseconds, where that was longer. */
   tookMillis: "handspan.took_ms",
   attemptNumber: "handspan.attempt.number",
+  /** Which run of a durable workflow it is, by the id of whoever keeps its state. */
+  runId: "handspan.run.id",
   /** How long the retry waited after this attempt, in milliseconds. */
   attemptWaitMillis: "handspan.attempt.wait_ms",
   operationName: "gen_ai.operation.name",
@@ -173,6 +178,13 @@ export const EventName = {
  * @since 0.1.0
  */
 export const pipelineSpanName = (pipeline: string): string => `pipeline.${pipeline}`
+
+/**
+ * The name of the span over a durable run of a workflow.
+ *
+ * @since 0.1.0
+ */
+export const workflowSpanName = (workflow: string): string => `${Operation.invokeWorkflow} ${workflow}`
 
 /**
  * The name of the span over a handoff.
