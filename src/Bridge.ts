@@ -6,16 +6,27 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { Connection, ConnectionError } from "./Connection.ts"
 import { Key } from "./Conventions.ts"
 import * as Envelope from "./Envelope.ts"
-import { type Broker, Event, EventBus, EventBusError, type Received } from "./EventBus.ts"
+import { type Broker, Event, EventBus, EventBusError, forEach, type Received } from "./EventBus.ts"
 import * as Propagator from "./Propagator.ts"
+
+const Ack = Schema.Struct({ kind: Schema.Literal("ack"), delivery: Schema.Int })
+
+const GiveBack = Schema.Struct({
+  kind: Schema.Literal("giveBack"),
+  delivery: Schema.Int,
+  first_attempt: Schema.optionalKey(Schema.String)
+})
+
+type Settled = typeof Ack.Type | typeof GiveBack.Type
 
 /** What an agent says to the bridge. */
 const FromAgent = Schema.Union([
@@ -26,18 +37,29 @@ const FromAgent = Schema.Union([
     topic: Schema.String,
     event: Event
   }),
-  Schema.Struct({ kind: Schema.Literal("subscribe"), topic: Schema.String, group: Schema.String }),
-  Schema.Struct({ kind: Schema.Literals(["ack", "giveBack"]), delivery: Schema.Int })
+  Schema.Struct({
+    kind: Schema.Literal("subscribe"),
+    number: Schema.Int,
+    topic: Schema.String,
+    group: Schema.String
+  }),
+  /** Asks for one event, or for no more, by the number that it subscribed with. */
+  Schema.Struct({ kind: Schema.Literals(["next", "unsubscribe"]), number: Schema.Int }),
+  Ack,
+  GiveBack
 ])
 
 /** What the bridge says to an agent. */
 const FromBridge = Schema.Union([
-  Schema.Struct({ kind: Schema.Literal("published"), number: Schema.Int, problem: Schema.optionalKey(Schema.String) }),
+  /** The answer to what has a number of its own. */
+  Schema.Struct({ kind: Schema.Literal("done"), number: Schema.Int, problem: Schema.optionalKey(Schema.String) }),
   Schema.Struct({
     kind: Schema.Literal("deliver"),
     delivery: Schema.Int,
-    topic: Schema.String,
+    /** The number that was subscribed with. */
+    subscription: Schema.Int,
     attempt: Schema.Int,
+    first_attempt: Schema.optionalKey(Schema.String),
     event: Event
   })
 ])
@@ -72,47 +94,68 @@ export const serve = (connection: Connection): Effect.Effect<void, never, EventB
     Effect.gen(function* () {
       const bus = yield* EventBus
       const scope = yield* Effect.scope
-      const deliveries = new Map<number, Deferred.Deferred<"ack" | "giveBack">>()
+      const subscriptions = yield* FiberMap.make<number>()
+      const wanted = new Map<number, Queue.Queue<void>>()
+      const deliveries = new Map<number, Deferred.Deferred<Settled>>()
       let last = 0
 
-      const deliver = (topic: string, group: string, { ack, attempt, event, giveBack }: Received) =>
-        Effect.gen(function* () {
-          const delivery = ++last
-          const settled = yield* Deferred.make<"ack" | "giveBack">()
-          deliveries.set(delivery, settled)
-          yield* Effect.flatMap(Envelope.inject(event), (told) =>
-            connection.send({ kind: "deliver", delivery, topic, attempt, event: told })
-          ).pipe(through("bridge.forward", group, topic, event))
-          const how = yield* Deferred.await(settled)
-          deliveries.delete(delivery)
-          yield* how === "ack" ? ack : giveBack
-        }).pipe(Effect.onError(() => Effect.ignore(giveBack)))
+      const answer = (number: number, work: Effect.Effect<void, EventBusError>) =>
+        Effect.matchEffect(work, {
+          onSuccess: () => connection.send({ kind: "done", number }),
+          onFailure: (error) => connection.send({ kind: "done", number, problem: error.message })
+        })
 
-      const hear = (
-        message: typeof FromAgent.Type
-      ): Effect.Effect<void, ConnectionError | EventBusError, Scope.Scope> => {
+      /** Hands out the events of a topic to a member of a group, as it asks for them, until it unsubscribes. */
+      const subscribe = (subscription: number, topic: string, group: string) =>
+        Effect.gen(function* () {
+          const own = yield* Scope.fork(scope)
+          const take = yield* Scope.provide(bus.subscribe(topic, group), own)
+          const deliver = (received: Received, run: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
+            Effect.gen(function* () {
+              const { attempt, event, firstAttempt: first_attempt } = received
+              const delivery = ++last
+              const settled = yield* Deferred.make<Settled>()
+              deliveries.set(delivery, settled)
+              const told = { kind: "deliver", delivery, subscription, attempt, ...(first_attempt && { first_attempt }) }
+              const send = Effect.flatMap(Envelope.inject(event), (event) => connection.send({ ...told, event }))
+              const forward = send.pipe(through("bridge.forward", group, topic, event))
+              const exit = yield* Effect.exit(run(Effect.andThen(forward, Deferred.await(settled))))
+              deliveries.delete(delivery)
+              // It may have been settled and interrupted at once.
+              const how = yield* Option.getOrElse(yield* Deferred.poll(settled), () => Effect.undefined)
+              yield* Effect.ignore(
+                how?.kind === "ack" ? received.ack : received.giveBack(how?.first_attempt ?? first_attempt)
+              )
+              yield* exit
+            })
+          const asks = yield* Queue.unbounded<void>()
+          wanted.set(subscription, asks)
+          const serving = forEach(Effect.andThen(Queue.take(asks), take), deliver).pipe(
+            Effect.onExit((exit) => {
+              wanted.delete(subscription)
+              return Scope.close(own, exit)
+            })
+          )
+          yield* FiberMap.run(subscriptions, subscription, serving)
+        })
+
+      const hear = (message: typeof FromAgent.Type): Effect.Effect<void, ConnectionError> => {
         switch (message.kind) {
           case "publish": {
             const { agent, event, number, topic } = message
-            return Effect.matchEffect(bus.publish(topic, event).pipe(through("bridge.publish", agent, topic, event)), {
-              onSuccess: () => connection.send({ kind: "published", number }),
-              onFailure: (error) => connection.send({ kind: "published", number, problem: error.message })
-            })
+            return answer(number, bus.publish(topic, event).pipe(through("bridge.publish", agent, topic, event)))
           }
-          case "subscribe": {
-            const { group, topic } = message
-            return Effect.flatMap(bus.subscribe(topic, group), (take) =>
-              Effect.asVoid(
-                Effect.forkIn(
-                  Effect.forever(Effect.flatMap(take, (received) => deliver(topic, group, received))),
-                  scope
-                )
-              )
-            )
+          case "subscribe":
+            return answer(message.number, subscribe(message.number, message.topic, message.group))
+          case "next": {
+            const asks = wanted.get(message.number)
+            return asks === undefined ? Effect.void : Effect.asVoid(Queue.offer(asks, undefined))
           }
+          case "unsubscribe":
+            return FiberMap.remove(subscriptions, message.number)
           default: {
             const settled = deliveries.get(message.delivery)
-            return settled === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(settled, message.kind))
+            return settled === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(settled, message))
           }
         }
       }
@@ -133,16 +176,18 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
   Layer.effect(
     EventBus,
     Effect.gen(function* () {
-      const published = new Map<number, Deferred.Deferred<void, EventBusError>>()
-      const topics = new Map<string, Queue.Queue<Received, EventBusError>>()
+      const asked = new Map<number, Deferred.Deferred<void, EventBusError>>()
+      const subscriptions = new Map<
+        number,
+        { readonly topic: string; readonly queue: Queue.Queue<Received, EventBusError> }
+      >()
       let last = 0
       let gone: ConnectionError | undefined
 
       const hear = (message: typeof FromBridge.Type): Effect.Effect<void> => {
-        if (message.kind === "published") {
+        if (message.kind === "done") {
           const { number, problem } = message
-          const waiting = published.get(number)
-          published.delete(number)
+          const waiting = asked.get(number)
           if (waiting === undefined) return Effect.void
           return Effect.asVoid(
             problem === undefined
@@ -150,11 +195,19 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
               : Deferred.fail(waiting, new EventBusError({ topic: "", message: problem }))
           )
         }
-        const { attempt, delivery, event, topic } = message
-        const queue = topics.get(topic)
+        const { attempt, delivery, event, first_attempt: firstAttempt, subscription } = message
+        const { queue, topic = "" } = subscriptions.get(subscription) ?? {}
         if (queue === undefined) return Effect.void
-        const settle = (kind: "ack" | "giveBack") => Effect.mapError(connection.send({ kind, delivery }), lost(topic))
-        return Effect.asVoid(Queue.offer(queue, { event, attempt, ack: settle("ack"), giveBack: settle("giveBack") }))
+        const settle = (settled: Settled) => Effect.mapError(connection.send(settled), lost(topic))
+        return Effect.asVoid(
+          Queue.offer(queue, {
+            event,
+            attempt,
+            firstAttempt,
+            ack: settle({ kind: "ack", delivery }),
+            giveBack: (first_attempt) => settle({ kind: "giveBack", delivery, ...(first_attempt && { first_attempt }) })
+          })
+        )
       }
       const next = Effect.flatMap(connection.receive, (message) =>
         Option.match(readFromBridge(message), { onNone: () => Effect.void, onSome: hear })
@@ -162,33 +215,37 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
       const end = (error: ConnectionError) =>
         Effect.gen(function* () {
           gone = error
-          for (const waiting of published.values()) yield* Deferred.fail(waiting, lost("")(error))
-          for (const [topic, queue] of topics) yield* Queue.fail(queue, lost(topic)(error))
+          for (const waiting of asked.values()) yield* Deferred.fail(waiting, lost("")(error))
+          for (const { queue, topic } of subscriptions.values()) yield* Queue.fail(queue, lost(topic)(error))
         })
       yield* Effect.forkScoped(Effect.forever(next).pipe(Effect.catch(end)))
 
-      /** Nobody would answer any more. */
-      const connected = (topic: string) =>
-        Effect.suspend(() => (gone === undefined ? Effect.void : Effect.fail(lost(topic)(gone))))
+      /** Says something that the bridge answers. */
+      const ask = (topic: string, number: number, message: object) =>
+        Effect.gen(function* () {
+          // Nobody would answer any more.
+          if (gone !== undefined) return yield* lost(topic)(gone)
+          const done = yield* Deferred.make<void, EventBusError>()
+          asked.set(number, done)
+          yield* Effect.mapError(connection.send({ ...message, number, topic }), lost(topic))
+          yield* Deferred.await(done)
+        }).pipe(Effect.ensuring(Effect.sync(() => asked.delete(number))))
 
       const broker: Broker = {
         publish: (topic, event) =>
-          Effect.gen(function* () {
-            yield* connected(topic)
-            const number = ++last
-            const done = yield* Deferred.make<void, EventBusError>()
-            published.set(number, done)
-            const told = yield* Envelope.inject(event)
-            yield* Effect.mapError(connection.send({ kind: "publish", number, agent, topic, event: told }), lost(topic))
-            yield* Deferred.await(done)
-          }),
+          Effect.flatMap(Envelope.inject(event), (told) => ask(topic, ++last, { kind: "publish", agent, event: told })),
         subscribe: (topic, group) =>
           Effect.gen(function* () {
-            yield* connected(topic)
-            const queue = topics.get(topic) ?? (yield* Queue.unbounded<Received, EventBusError>())
-            topics.set(topic, queue)
-            yield* Effect.mapError(connection.send({ kind: "subscribe", topic, group }), lost(topic))
-            return Queue.take(queue)
+            const number = ++last
+            const queue = yield* Queue.unbounded<Received, EventBusError>()
+            subscriptions.set(number, { topic, queue })
+            yield* Effect.addFinalizer(() => {
+              subscriptions.delete(number)
+              return Effect.ignore(connection.send({ kind: "unsubscribe", number }))
+            })
+            yield* ask(topic, number, { kind: "subscribe", group })
+            const next = Effect.mapError(connection.send({ kind: "next", number }), lost(topic))
+            return Effect.andThen(next, Queue.take(queue))
           })
       }
       return broker

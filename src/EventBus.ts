@@ -1,6 +1,7 @@
 /**
  * Events between agents: what one publishes on a topic, others are handed, with the trace on the event itself. The bus is a
- * service; `layerMemory` is one within the process, `Bridge` leads to one elsewhere. No user of it writes or reads trace context.
+ * service; `layerMemory` is one within the process, `bus/Redis` and `bus/Nats` are such that outlive it, `Bridge` leads to
+ * one elsewhere. No user of it writes or reads trace context.
  *
  * @since 0.1.0
  */
@@ -14,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as Envelope from "./Envelope.ts"
@@ -78,21 +79,24 @@ export interface Received {
   readonly event: Event
   /** How often it was handed out, this time included. */
   readonly attempt: number
+  /** The span of the attempt that gave it back first, as a `traceparent`. */
+  readonly firstAttempt?: string | undefined
   /** It was dealt with. */
   readonly ack: Effect.Effect<void, EventBusError>
-  /** It was not, and is to be handed out again. */
-  readonly giveBack: Effect.Effect<void, EventBusError>
+  /** It was not, and is to be handed out again, with the span of its first attempt. */
+  readonly giveBack: (firstAttempt: string | undefined) => Effect.Effect<void, EventBusError>
 }
 
 /**
- * What keeps events until somebody takes them.
+ * What keeps events until somebody takes them. `busContract` of `handspan/testing` has its rules as tests.
  *
  * @since 0.1.0
  */
 export interface Broker {
   readonly publish: (topic: string, event: Event) => Effect.Effect<void, EventBusError>
   /**
-   * Hands out the events of a topic to a group, one after the other: each event to one member of each group. Waits for the next.
+   * Makes a member of a group, for as long as the scope lives, and gives how it takes the next event of a topic, which waits
+   * for one. Each event goes to one member of each group; what was published before anybody had subscribed, to the first group.
    */
   readonly subscribe: (
     topic: string,
@@ -163,12 +167,14 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
   })
 
 /**
- * Starts an agent that lives on events: it has subscribed when this returns, and then handles the events of its topics, one of
- * each at a time, for as long as the scope lives. The fiber that it gives ends where the bus is gone.
+ * Starts an agent that lives on events: it has subscribed when this returns, and then handles the events of its topics for as
+ * long as the scope lives. The fiber that it gives ends where the bus is gone.
  *
  * **Details**: each event is a span `agent.on_event` that goes on with its sender's trace, as far as `Propagator.CurrentTrust`
  * allows. An event whose handler fails is handed out again, as an attempt whose span links to the first one's, and after
- * `maxAttempts` is published on `{topic}.dead`, with the whole event as its payload. Agents of the same id share their events.
+ * `maxAttempts` is published on `{topic}.dead`, with the whole event as its payload. What is interrupted is handed out again
+ * too. Agents of the same id share their events. Each event is handled at least once: one that was dealt with comes again
+ * where the bus could not be told.
  *
  * **Fails with** `EventBusError` where it cannot subscribe; never for what a handler does.
  *
@@ -198,6 +204,8 @@ export const agent = <A, E, R>(
     readonly onEvent: (event: Event) => Effect.Effect<A, E, R>
     /** How often an event is handed to a handler that fails on it, at most. Default: 3. */
     readonly maxAttempts?: number | undefined
+    /** How many events of each topic it handles side by side; of more than one, in no order. Default: 1. */
+    readonly concurrency?: number | undefined
   }
 ): Effect.Effect<
   Fiber.Fiber<never, EventBusError>,
@@ -207,45 +215,64 @@ export const agent = <A, E, R>(
   Effect.gen(function* () {
     const bus = yield* EventBus
     const handle = handler(id, options, bus)
-    const runs = yield* Effect.forEach(options.topics, (topic) =>
-      Effect.map(bus.subscribe(topic, id), (take) =>
-        Effect.forever(Effect.flatMap(take, (received) => handle(topic, received)))
+    // It is a member as long as it runs, which may be shorter than the scope.
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    // Each of those that work side by side is a member of its own.
+    const members = options.topics.flatMap((topic) => Array.from({ length: options.concurrency ?? 1 }, () => topic))
+    const runs = yield* Effect.forEach(members, (topic) =>
+      Effect.map(Scope.provide(bus.subscribe(topic, id), scope), (take) =>
+        forEach(take, (received, run) => handle(topic, received, run))
       )
     )
-    return yield* Effect.forkScoped(Effect.raceAll(runs))
+    return yield* Effect.forkScoped(Effect.onExit(Effect.raceAll(runs), (exit) => Scope.close(scope, exit)))
   })
 
-/** How many events have their first attempt remembered; of those beyond, the oldest is forgotten. */
-const maxRemembered = 1000
+/**
+ * Takes one event after the other for whoever deals with it. Only what is run by `run` can be interrupted, so that no event
+ * that was taken is left unsettled.
+ *
+ * @since 0.1.0
+ */
+export const forEach = <A, E, R>(
+  take: Effect.Effect<Received, EventBusError>,
+  deal: (
+    received: Received,
+    run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
+): Effect.Effect<never, E | EventBusError, R> =>
+  Effect.forever(Effect.uninterruptibleMask((run) => Effect.flatMap(run(take), (received) => deal(received, run))))
 
 /** Deals with one event: it is acknowledged in the end, given back, or put with the dead. */
-const handler = <A, E, R>(
-  id: string,
-  options: {
-    readonly onEvent: (event: Event) => Effect.Effect<A, E, R>
-    readonly maxAttempts?: number | undefined
-  },
-  bus: Broker
-) => {
-  const { maxAttempts = 3, onEvent } = options
-  const firstAttempts = new Map<string, TraceContext.TraceContext>()
-  const remember = (event: Event, context: TraceContext.TraceContext | undefined): void => {
-    if (context === undefined || firstAttempts.has(event.id)) return
-    if (firstAttempts.size >= maxRemembered) firstAttempts.delete(firstAttempts.keys().next().value ?? "")
-    firstAttempts.set(event.id, context)
-  }
-  return (topic: string, { ack, attempt, event, giveBack }: Received) => {
+const handler =
+  <A, E, R>(
+    id: string,
+    {
+      maxAttempts = 3,
+      onEvent
+    }: {
+      readonly onEvent: (event: Event) => Effect.Effect<A, E, R>
+      readonly maxAttempts?: number | undefined
+    },
+    bus: Broker
+  ) =>
+  (
+    topic: string,
+    { ack, attempt, event, firstAttempt, giveBack }: Received,
+    run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) => {
+    let first = firstAttempt
     let isSettled = false
     const work = Effect.gen(function* () {
       const { context } = yield* Propagator.current
+      if (context !== undefined) first ??= TraceContext.formatTraceparent(context)
       const exit = yield* Effect.exit(onEvent(event))
-      if (Exit.isFailure(exit) && attempt >= maxAttempts) yield* bury(bus, topic, event, exit.cause)
+      if (Exit.isFailure(exit) && attempt >= maxAttempts) {
+        yield* bury(bus, topic, event, SpanEnd.describe(Cause.squash(exit.cause)).message)
+      }
       isSettled = Exit.isSuccess(exit) || attempt >= maxAttempts
-      if (isSettled) firstAttempts.delete(event.id)
-      else remember(event, context)
       return yield* exit
     })
-    const first = firstAttempts.get(event.id)
+    const before = TraceContext.parseTraceparent(firstAttempt ?? "")
     const span = Propagator.receiveFrom(Envelope.extract(event), {
       name: "agent.on_event",
       kind: "consumer",
@@ -256,33 +283,40 @@ const handler = <A, E, R>(
         ...factsOf(event),
         [Key.attemptNumber]: attempt
       },
-      links: first === undefined ? [] : [{ span: TraceContext.toExternalSpan(first), attributes: {} }]
+      links: before === undefined ? [] : [{ span: TraceContext.toExternalSpan(before), attributes: {} }]
     })
-    let isOver = false
-    const settle = Effect.suspend(() => {
-      if (isOver) return Effect.void
-      isOver = true
-      return isSettled ? ack : giveBack
-    })
-    return work.pipe(
+    return run(work).pipe(
       Effect.provideService(Handling, { agent: id, event }),
       span,
       Effect.exit,
-      Effect.andThen(settle),
-      Effect.onInterrupt(() => Effect.ignore(settle))
+      // A bus that cannot be told hands it out again; one that is gone says so to whoever takes the next.
+      Effect.andThen(Effect.suspend(() => Effect.ignore(isSettled ? ack : giveBack(first))))
     )
   }
-}
 
-/** Puts an event that cannot be handled where somebody may look at it. */
-const bury = (bus: Broker, topic: string, event: Event, cause: Cause.Cause<unknown>) =>
+/**
+ * Puts what cannot be handled where somebody may look at it: on `{topic}.dead`, in the payload of an event of the type `dead`.
+ * What cannot even be read as an event is a text.
+ *
+ * **Fails with** `EventBusError` where the bus would not have it.
+ *
+ * @since 0.1.0
+ */
+export const bury = (
+  bus: Broker,
+  topic: string,
+  event: Event | string,
+  problem: string
+): Effect.Effect<void, EventBusError> =>
   Effect.flatMap(newId, (id) =>
     bus.publish(`${topic}.dead`, {
       id,
       type: "dead",
-      payload: { event, problem: SpanEnd.describe(Cause.squash(cause)).message },
-      correlation_id: event.correlation_id ?? event.id,
-      ...(event.thread_id !== undefined && { thread_id: event.thread_id })
+      payload: { event, problem },
+      ...(typeof event !== "string" && {
+        correlation_id: event.correlation_id ?? event.id,
+        ...(event.thread_id !== undefined && { thread_id: event.thread_id })
+      })
     })
   )
 
@@ -305,10 +339,7 @@ const maxBacklog = 10_000
  */
 export const layerMemory: Layer.Layer<EventBus> = Layer.sync(EventBus, () => fromBroker(memoryBroker()))
 
-interface Waiting {
-  readonly event: Event
-  readonly attempt: number
-}
+type Waiting = Pick<Received, "event" | "attempt" | "firstAttempt">
 
 const memoryBroker = (): Broker => {
   const topics = new Map<
@@ -335,11 +366,11 @@ const memoryBroker = (): Broker => {
         const queue = groups.get(group) ?? (yield* Queue.unbounded<Waiting>())
         groups.set(group, queue)
         for (const waiting of backlog.splice(0)) Queue.offerUnsafe(queue, waiting)
-        return Effect.map(Queue.take(queue), ({ attempt, event }) => ({
-          event,
-          attempt,
+        return Effect.map(Queue.take(queue), (waiting) => ({
+          ...waiting,
           ack: Effect.void,
-          giveBack: Effect.asVoid(Queue.offer(queue, { event, attempt: attempt + 1 }))
+          giveBack: (firstAttempt) =>
+            Effect.asVoid(Queue.offer(queue, { event: waiting.event, attempt: waiting.attempt + 1, firstAttempt }))
         }))
       })
   }

@@ -166,6 +166,24 @@ describe("EventBus", () => {
     })
   )
 
+  it.effect("handles as many events of a topic side by side as it is told, and no more", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const begun = yield* Queue.unbounded<unknown>()
+        const go = yield* Deferred.make<void>()
+        const onEvent = ({ payload }: EventBus.Event) => Effect.andThen(Queue.offer(begun, payload), Deferred.await(go))
+        yield* EventBus.agent("worker", { topics: ["jobs"], onEvent, concurrency: 3 })
+        yield* Effect.forEach([1, 2, 3, 4], (payload) => EventBus.publish("jobs", { type: "job", payload }))
+        yield* TestClock.adjust(0)
+        const atOnce = yield* Queue.takeAll(begun)
+        yield* Deferred.succeed(go, undefined)
+        return { atOnce, next: yield* Queue.take(begun) }
+      })
+      const { exit } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed({ atOnce: [1, 2, 3], next: 4 }))
+    })
+  )
+
   it.effect("keeps what comes before anybody listens, and gives back what was interrupted", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
