@@ -17,6 +17,7 @@ export {
   toolCalls
 } from "./analysis/Handoffs.ts"
 export * as SpanQuery from "./analysis/SpanQuery.ts"
+export { busContract, type BusContractOptions, type BusRule } from "./testing/BusContract.ts"
 export { collect, type Collected, CollectError, type CollectOptions } from "./testing/Collect.ts"
 export { type Case, ContractError } from "./testing/Contract.ts"
 export { expectTrace, TraceAssertionError, type TraceExpectation } from "./testing/ExpectTrace.ts"
