@@ -13,7 +13,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [11, "assembly", ["Tracing", "testing/"]],
   [10, "assembly", ["Recording"]],
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
-  [9, "authoring", ["Gateway", "Bridge"]],
+  [9, "authoring", ["Gateway", "Bridge", "bus/"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling", "AsyncContext"]],
   [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess", "Durable"]],
   [
@@ -154,6 +154,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
 
 /** Edge files may use what Effect calls unstable: it is their work to follow it when it changes. */
 const edges = [
+  "bus/",
   "cli/",
   "collector/",
   "exporter/",

@@ -107,6 +107,8 @@ export const Key = {
   userAgent: "user_agent.original",
   /** The queue, topic or channel that a message goes through. */
   messagingDestination: "messaging.destination.name",
+  /** The software that carries it, such as `redis` or `nats`. */
+  messagingSystem: "messaging.system",
   /** `send` or `process`. */
   messagingOperation: "messaging.operation.name",
   /** What an agent is asked to do. */

@@ -1,0 +1,179 @@
+/**
+ * The event bus over NATS JetStream: one stream, in which each topic is a subject and each group of a topic a durable consumer.
+ * It stands on the JetStream client of `@nats-io/jetstream`, over whichever transport the program has connected with.
+ *
+ * @since 0.1.0
+ */
+import type { Consumer, JetStreamClient, JetStreamManager, JsMsg, StreamConfig } from "@nats-io/jetstream"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { EventBus } from "../EventBus.ts"
+import * as RemoteBroker from "./RemoteBroker.ts"
+
+/**
+ * What the bus may be told.
+ *
+ * @since 0.1.0
+ */
+export interface Options extends RemoteBroker.Options {
+  /**
+   * The stream that keeps the events, which is made where there is none; beside it, `{stream}_attempts` keeps the spans of first
+   * attempts for a day. Default: `handspan`.
+   */
+  readonly stream?: string | undefined
+}
+
+/**
+ * The event bus over a JetStream client: `jetstream(connection)`. The connection is its owner's to close.
+ *
+ * **Details**: events are messages on the subjects `{stream}.{topic}`, in JSON. Whoever else publishes there is heard too; what
+ * is no event goes to `{topic}.dead`. In a topic's name every character but letters, digits and `-` is written as its UTF-8
+ * bytes, such as `_2E` for a dot. An event that is published again by the same id within two minutes is not there twice, so that
+ * publishing may be retried.
+ *
+ * **Gotchas**: by default a connection gives up after 10 attempts to reconnect, and the agents with it: connect with
+ * `maxReconnectAttempts: -1`.
+ *
+ * @example
+ * ```ts ignore
+ * import { jetstream } from "@nats-io/jetstream"
+ * import { connect } from "@nats-io/transport-node"
+ * import { Effect } from "effect"
+ * import { EventBus } from "handspan"
+ * import * as Nats from "handspan/bus/Nats"
+ *
+ * const connection = await connect({ servers: "nats://localhost:4222", maxReconnectAttempts: -1 })
+ * const program = EventBus.publish("readings", { type: "reading", payload: 21 })
+ * await Effect.runPromise(Effect.provide(program, Nats.layer(jetstream(connection))))
+ * await connection.drain()
+ * ```
+ *
+ * @since 0.1.0
+ */
+export const layer = (client: JetStreamClient, options: Options = {}): Layer.Layer<EventBus> =>
+  Layer.sync(EventBus, () => RemoteBroker.make(serverOf(client, options), options))
+
+const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Server => {
+  const { stream = "handspan" } = options
+  const attempts = `${stream}_attempts`
+  const { ackWait, maxLength } = RemoteBroker.settings(options)
+  const ask = <A>(question: (manager: JetStreamManager) => Promise<A>) =>
+    Effect.flatMap(
+      told(() => client.jetstreamManager(false)),
+      (manager) => told(() => question(manager))
+    )
+
+  /** Somebody may have made it, in another way. */
+  const makeStream = (config: Partial<StreamConfig> & { readonly name: string }) =>
+    Effect.catchIf(
+      ask(({ streams }) => streams.info(config.name)),
+      isNamed("StreamNotFoundError"),
+      () => ask(({ streams }) => streams.add(config))
+    )
+  const makeStreams = Effect.andThen(
+    makeStream({ name: stream, subjects: [`${stream}.*`], max_msgs_per_subject: maxLength }),
+    makeStream({ name: attempts, subjects: [`${attempts}.>`], max_msgs_per_subject: 1, max_age: attemptsNanos })
+  )
+
+  return {
+    system: "nats",
+    isFinal: isNamed("ClosedConnectionError", "InvalidArgumentError"),
+    publish: (topic, id, text) => {
+      const subject = `${stream}.${tokenOf(topic)}`
+      // Ids are told apart over all of the stream.
+      const msgID = `${subject}.${tokenOf(id)}`
+      const send = told(() => client.publish(subject, text, { msgID, timeout: answerMillis }))
+      // Where there is no stream, nobody answers, which the client takes for a server without any.
+      return Effect.catchIf(send, isNamed("JetStreamNotEnabled"), () => Effect.andThen(makeStreams, send))
+    },
+    join: (topic, group) => {
+      const subject = `${stream}.${tokenOf(topic)}`
+      const name = `${tokenOf(group)}__${tokenOf(topic)}`
+
+      const ack_wait = ackWait * nanosPerMilli
+
+      /** The first group of a topic gets what was published before. */
+      const makeConsumer = ask(async ({ consumers }) => {
+        let isFirst = true
+        for await (const { config } of consumers.list(stream)) if (config.filter_subject === subject) isFirst = false
+        return consumers.add(stream, {
+          durable_name: name,
+          filter_subject: subject,
+          ack_policy: "explicit",
+          ack_wait,
+          deliver_policy: isFirst ? "all" : "new"
+        })
+      })
+      const consumerInfo = Effect.catchIf(
+        ask(({ consumers }) => consumers.update(stream, name, { ack_wait })),
+        isNamed("ConsumerNotFoundError"),
+        () => makeConsumer
+      )
+
+      const messageOf = (message: JsMsg): Effect.Effect<RemoteBroker.Message, unknown> => {
+        const attempt = message.info.deliveryCount
+        const first = `${attempts}.${name}.${message.seq}`
+        const readFirst = ask(({ streams }) => streams.getMessage(attempts, { last_by_subj: first }))
+        // An event is not held up for a link.
+        const found = attempt === 1 ? Effect.succeed(null) : Effect.orElseSucceed(readFirst, () => null)
+        return Effect.map(found, (found) => ({
+          text: message.string(),
+          attempt,
+          firstAttempt: found?.string(),
+          ack: told(() => message.ackAck({ timeout: answerMillis })),
+          giveBack: (firstAttempt) =>
+            Effect.ensuring(
+              firstAttempt === undefined || found ? Effect.void : told(() => client.publish(first, firstAttempt)),
+              Effect.sync(() => message.nak())
+            ),
+          hold: Effect.sync(() => message.working())
+        }))
+      }
+      return Effect.gen(function* () {
+        yield* makeStreams
+        const consumer = client.consumers.getConsumerFromInfo(yield* consumerInfo)
+        const next = told((signal) => nextOf(consumer, signal))
+        return Effect.flatMap(next, (message) => (message === undefined ? Effect.undefined : messageOf(message)))
+      })
+    }
+  }
+}
+
+const isNamed =
+  (...names: ReadonlyArray<string>) =>
+  (error: unknown): boolean =>
+    error instanceof Error && names.includes(error.name)
+
+const told = <A>(question: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> =>
+  Effect.tryPromise({ try: question, catch: (error) => error })
+
+/** The next message, or none where there is none for a while. What comes when nobody waits for it any more is given back. */
+const nextOf = async (consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> => {
+  const messages = await consumer.fetch({ max_messages: 1, expires: pollMillis })
+  const stop = () => void messages.close()
+  if (signal.aborted) stop()
+  signal.addEventListener("abort", stop)
+  for await (const message of messages) {
+    if (!signal.aborted) return message
+    message.nak()
+  }
+  return undefined
+}
+
+const nanosPerMilli = 1_000_000
+
+/** How long a server may take over what it is told before that counts as lost, in milliseconds. */
+const answerMillis = 2000
+
+/** How long a member asks for an event at a time, in milliseconds. */
+const pollMillis = 5000
+
+const attemptsNanos = 24 * 60 * 60 * 1000 * nanosPerMilli
+
+/** A name as one token of a subject, and no two names as the same: of names any character may be a part. */
+const tokenOf = (name: string): string =>
+  name === ""
+    ? "_"
+    : encodeURIComponent(name.toWellFormed()).replace(/[^A-Za-z0-9-]/g, (character) =>
+        character === "%" ? "_" : `_${character.charCodeAt(0).toString(16).toUpperCase()}`
+      )

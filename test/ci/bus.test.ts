@@ -1,0 +1,225 @@
+// Runs the contract of the event bus on a real Redis and a real NATS server, and kills and restarts both while agents are at
+// work. The servers are Debian's packages, installed here where they are absent; they listen on loopback, and end with the tests.
+import { execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { NodeRedis } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { jetstream } from "@nats-io/jetstream"
+import { connect } from "@nats-io/transport-node"
+import { Deferred, type Duration, Effect, Fiber, Layer, Logger, Queue } from "effect"
+import { Redis } from "effect/persistence/Redis"
+import { afterAll, beforeAll } from "vitest"
+import * as NatsBus from "../../src/bus/Nats.ts"
+import * as RedisBus from "../../src/bus/Redis.ts"
+import * as EventBus from "../../src/EventBus.ts"
+import * as Testing from "../../src/Testing.ts"
+
+/** One at a time, as the suite may run on Node and on Deno at once; none of it is started as a service. */
+const install = `
+exec 9>"$0.lock" && flock 9
+export PATH="$PATH:/usr/sbin:/sbin"
+command -v redis-server >/dev/null && command -v nats-server >/dev/null && exit 0
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+  printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+  trap 'rm /usr/sbin/policy-rc.d' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update && apt-get -qq install -y redis-server nats-server >/dev/null`
+
+/** A server on a port and a folder of its own, which it finds again when it is started again. */
+class Server {
+  readonly program: string
+  readonly isReady: string
+  readonly args: (port: string, folder: string) => ReadonlyArray<string>
+  readonly folder = mkdtempSync(join(tmpdir(), "handspan-bus-"))
+  port = 0
+  kill = async (): Promise<void> => undefined
+
+  constructor(program: string, isReady: string, args: (port: string, folder: string) => ReadonlyArray<string>) {
+    this.program = program
+    this.isReady = isReady
+    this.args = args
+  }
+
+  readonly start = async (): Promise<void> => {
+    if (this.port === 0) this.port = await freePort()
+    const child = spawn(this.program, this.args(String(this.port), this.folder), {
+      env: { PATH: `${process.env["PATH"]}:/usr/sbin` }
+    })
+    const ended = once(child, "exit")
+    this.kill = async () => {
+      child.kill("SIGKILL")
+      await ended
+    }
+    let output = ""
+    await new Promise<void>((ready, fail) => {
+      const read = (chunk: Buffer) => {
+        output += chunk.toString()
+        if (output.includes(this.isReady)) ready()
+      }
+      child.stdout.on("data", read)
+      child.stderr.on("data", read)
+      child.on("exit", () => fail(new Error(`${this.program} has ended: ${output}`)))
+    })
+  }
+}
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, "close")
+  return port
+}
+
+const redis = new Server("redis-server", "Ready to accept connections", (port, folder) => [
+  "--bind 127.0.0.1",
+  `--port ${port}`,
+  `--dir ${folder}`,
+  "--appendonly yes",
+  "--appendfsync always"
+])
+
+const nats = new Server("nats-server", "Server is ready", (port, folder) => [
+  "--addr=127.0.0.1",
+  `--port=${port}`,
+  "--jetstream",
+  `--store_dir=${folder}`
+])
+
+beforeAll(async () => {
+  execFileSync("sh", ["-c", install, join(tmpdir(), "handspan-apt")], { stdio: "inherit" })
+  await Promise.all([redis.start(), nats.start()])
+}, 300_000)
+
+afterAll(async () => {
+  await Promise.all([redis.kill(), nats.kill()])
+  for (const { folder } of [redis, nats]) rmSync(folder, { recursive: true, force: true })
+})
+
+const redisClient = Layer.suspend(() =>
+  NodeRedis.layer({ url: `redis://127.0.0.1:${redis.port}` }).pipe(
+    // It warns of each connection that is lost.
+    Layer.provide(Logger.layer([]))
+  )
+)
+
+const natsConnection = Effect.acquireRelease(
+  Effect.promise(() =>
+    connect({ servers: `127.0.0.1:${nats.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 100 })
+  ),
+  (connection) => Effect.promise(() => connection.close())
+)
+
+const ackWait = "1 second"
+
+const redisBus = (timeout: Duration.Input | undefined) =>
+  Layer.provide(RedisBus.layer({ ackWait, timeout }), redisClient)
+
+const natsBus = (timeout: Duration.Input | undefined) =>
+  Layer.unwrap(Effect.map(natsConnection, (connection) => NatsBus.layer(jetstream(connection), { ackWait, timeout })))
+
+const buses = {
+  Redis: {
+    server: redis,
+    forget: Effect.flatMap(Redis, ({ send }) => send("FLUSHALL")).pipe(Effect.provide(redisClient)),
+    layer: redisBus(undefined),
+    impatient: redisBus("3 seconds"),
+    poison: (topic: string) => {
+      const key = `handspan:events:${encodeURIComponent(topic)}`
+      return Effect.flatMap(Redis, ({ send }) =>
+        Effect.andThen(send("XADD", key, "*", "event", "{]"), send("XADD", key, "*", "other", "1", "event", "{}"))
+      ).pipe(Effect.provide(redisClient))
+    }
+  },
+  NATS: {
+    server: nats,
+    forget: Effect.scoped(
+      Effect.flatMap(natsConnection, (connection) =>
+        Effect.promise(async () => {
+          const { streams } = await jetstream(connection).jetstreamManager()
+          await Promise.all([streams.delete("handspan"), streams.delete("handspan_attempts")])
+        })
+      )
+    ),
+    layer: natsBus(undefined),
+    impatient: natsBus("3 seconds"),
+    poison: (topic: string) =>
+      Effect.scoped(
+        Effect.flatMap(natsConnection, (connection) =>
+          Effect.promise(() => {
+            const subject = `handspan.${encodeURIComponent(topic).replaceAll("%", "_")}`
+            connection.publish(subject, Uint8Array.of(0xff, 0, 0x7b))
+            connection.publish(subject, '{"id":7}')
+            return connection.flush()
+          })
+        )
+      )
+  }
+}
+
+for (const [name, { forget, impatient, layer, poison, server }] of Object.entries(buses)) {
+  describe(`busContract: ${name}`, () => {
+    for (const { check, rule } of Testing.busContract<unknown>({ layer, ackWait, poison, knowsIds: true })) {
+      it.effect(rule, () => check)
+    }
+  })
+
+  describe(`${name}.layer`, () => {
+    it.live("loses nothing that it has taken when its server is killed, and agents go on", () =>
+      Effect.gen(function* () {
+        const all = Array.from({ length: 300 }, (_, at) => at)
+        const handled = new Set<unknown>()
+        const [some, every] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const onEvent = ({ payload }: EventBus.Event) => {
+          handled.add(payload)
+          if (handled.size === 100) Deferred.doneUnsafe(some, Effect.void)
+          if (handled.size === all.length) Deferred.doneUnsafe(every, Effect.void)
+          return Effect.void
+        }
+        yield* EventBus.agent("worker", { topics: ["restart"], onEvent })
+        const publish = (payload: number) => EventBus.publish("restart", { type: "job", payload })
+        const publishing = yield* Effect.forkScoped(Effect.forEach(all, publish, { discard: true }))
+        yield* Deferred.await(some)
+        yield* Effect.promise(server.kill)
+        yield* Effect.promise(server.start)
+        yield* Fiber.join(publishing)
+        yield* Deferred.await(every)
+        assert.strictEqual(handled.size, all.length)
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.live("makes its groups again where its server has lost all", () =>
+      Effect.gen(function* () {
+        const handled = yield* Queue.unbounded<unknown>()
+        const onEvent = ({ payload }: EventBus.Event) => Queue.offer(handled, payload)
+        yield* EventBus.agent("worker", { topics: ["lost"], onEvent })
+        const publish = (payload: number) => EventBus.publish("lost", { type: "job", payload })
+        yield* publish(1)
+        assert.strictEqual(yield* Queue.take(handled), 1)
+        yield* forget
+        yield* publish(2)
+        assert.strictEqual(yield* Queue.take(handled), 2)
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.live("fails to publish where its server stays away, and tells what cannot be sent at once", () =>
+      Effect.gen(function* () {
+        const publish = (payload: unknown) => Effect.flip(EventBus.publish("away", { type: "job", payload }))
+        const unsendable = yield* publish(1n)
+        assert.match(unsendable.message, /^Cannot publish on "away" over (redis|nats): .*BigInt/)
+        yield* Effect.promise(server.kill)
+        const away = yield* publish(1)
+        yield* Effect.promise(server.start)
+        assert.match(away.message, /^Cannot publish on "away" over (redis|nats): /)
+        assert.strictEqual((yield* EventBus.publish("away", { type: "job", payload: 1 })).payload, 1)
+      }).pipe(Effect.provide(impatient))
+    )
+  })
+}
