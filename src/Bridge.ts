@@ -15,7 +15,7 @@ import * as Scope from "effect/Scope"
 import type { Connection, ConnectionError } from "./Connection.ts"
 import { Key } from "./Conventions.ts"
 import * as Envelope from "./Envelope.ts"
-import { type Broker, Event, EventBus, EventBusError, forEach, type Received } from "./EventBus.ts"
+import { type Broker, Event, EventBus, EventBusError, forEach, type Received, withTrace } from "./EventBus.ts"
 import * as Propagator from "./Propagator.ts"
 
 const Ack = Schema.Struct({ kind: Schema.Literal("ack"), delivery: Schema.Int })
@@ -117,7 +117,7 @@ export const serve = (connection: Connection): Effect.Effect<void, never, EventB
               const settled = yield* Deferred.make<Settled>()
               deliveries.set(delivery, settled)
               const told = { kind: "deliver", delivery, subscription, attempt, ...(first_attempt && { first_attempt }) }
-              const send = Effect.flatMap(Envelope.inject(event), (event) => connection.send({ ...told, event }))
+              const send = Effect.flatMap(withTrace(event), (event) => connection.send({ ...told, event }))
               const forward = send.pipe(through("bridge.forward", group, topic, event))
               const exit = yield* Effect.exit(run(Effect.andThen(forward, Deferred.await(settled))))
               deliveries.delete(delivery)
@@ -233,7 +233,7 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
 
       const broker: Broker = {
         publish: (topic, event) =>
-          Effect.flatMap(Envelope.inject(event), (told) => ask(topic, ++last, { kind: "publish", agent, event: told })),
+          Effect.flatMap(withTrace(event), (told) => ask(topic, ++last, { kind: "publish", agent, event: told })),
         subscribe: (topic, group) =>
           Effect.gen(function* () {
             const number = ++last

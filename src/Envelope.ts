@@ -189,16 +189,22 @@ export const send = <M extends object, A, E, R>(
 export const receive =
   (destination: string, message: unknown) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const { sent_at = Infinity } = decode(message)
-      const wait = now - sent_at
-      return Propagator.receiveFrom(extract(message), {
+    Effect.flatMap(waitOf(message), (wait) =>
+      Propagator.receiveFrom(extract(message), {
         name: `process ${destination}`,
         kind: "consumer",
-        attributes: {
-          [Key.messagingOperation]: "process",
-          [Key.messagingDestination]: destination,
-          ...(wait >= 0 && { [Key.messageWaitMillis]: wait })
-        }
+        attributes: { [Key.messagingOperation]: "process", [Key.messagingDestination]: destination, ...wait }
       })(effect)
-    })
+    )
+
+/**
+ * Says as an attribute how long a message was under way until now, in milliseconds: nothing where it does not tell when it was
+ * sent, or where its sender's clock is ahead.
+ *
+ * @since 0.1.0
+ */
+export const waitOf = (message: unknown): Effect.Effect<Readonly<Record<string, number>>> =>
+  Effect.map(Clock.currentTimeMillis, (now) => {
+    const { sent_at = Infinity } = decode(message)
+    return now >= sent_at ? { [Key.messageWaitMillis]: now - sent_at } : {}
+  })

@@ -120,11 +120,21 @@ export const fromBroker = (broker: Broker): EventBus["Service"] => ({
   subscribe: broker.subscribe,
   publish: (topic, event) =>
     Effect.withSpan(
-      Effect.flatMap(Envelope.inject(event), (told) => broker.publish(topic, told)),
+      Effect.flatMap(withTrace(event), (told) => broker.publish(topic, told)),
       "eventbus.publish",
       { kind: "producer", captureStackTrace: false, attributes: { [Key.topic]: topic, ...factsOf(event) } }
     )
 })
+
+/**
+ * Gives an event with the trace of whoever passes it on, for those who do. When it was sent stays.
+ *
+ * @since 0.1.0
+ */
+export const withTrace = (event: Event): Effect.Effect<Event> =>
+  Effect.map(Envelope.inject(event), (told) =>
+    event.sent_at === undefined ? told : { ...told, sent_at: event.sent_at }
+  )
 
 /** What stands on the spans over an event. */
 const factsOf = (event: Event): Record<string, unknown> => ({
@@ -171,7 +181,7 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
  * long as the scope lives. The fiber that it gives ends where the bus is gone.
  *
  * **Details**: each event is a span `agent.on_event` that goes on with its sender's trace, as far as `Propagator.CurrentTrust`
- * allows. An event whose handler fails is handed out again, as an attempt whose span links to the first one's, and after
+ * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose handler fails is handed out again, as an attempt whose span links to the first one's, and after
  * `maxAttempts` is published on `{topic}.dead`, with the whole event as its payload. What is interrupted is handed out again
  * too. Agents of the same id share their events. Each event is handled at least once: one that was dealt with comes again
  * where the bus could not be told.
@@ -273,21 +283,22 @@ const handler =
       return yield* exit
     })
     const before = TraceContext.parseTraceparent(firstAttempt ?? "")
-    const span = Propagator.receiveFrom(Envelope.extract(event), {
-      name: "agent.on_event",
-      kind: "consumer",
-      attributes: {
-        [Key.agentId]: id,
-        [Key.agent]: id,
-        [Key.topic]: topic,
-        ...factsOf(event),
-        [Key.attemptNumber]: attempt
-      },
-      links: before === undefined ? [] : [{ span: TraceContext.toExternalSpan(before), attributes: {} }]
-    })
-    return run(work).pipe(
-      Effect.provideService(Handling, { agent: id, event }),
-      span,
+    const spanAfter = (wait: Readonly<Record<string, number>>) =>
+      Propagator.receiveFrom(Envelope.extract(event), {
+        name: "agent.on_event",
+        kind: "consumer",
+        attributes: {
+          [Key.agentId]: id,
+          [Key.agent]: id,
+          [Key.topic]: topic,
+          ...factsOf(event),
+          [Key.attemptNumber]: attempt,
+          ...wait
+        },
+        links: before === undefined ? [] : [{ span: TraceContext.toExternalSpan(before), attributes: {} }]
+      })
+    const handled = Effect.provideService(run(work), Handling, { agent: id, event })
+    return Effect.flatMap(Envelope.waitOf(event), (wait) => spanAfter(wait)(handled)).pipe(
       Effect.exit,
       // A bus that cannot be told hands it out again; one that is gone says so to whoever takes the next.
       Effect.andThen(Effect.suspend(() => Effect.ignore(isSettled ? ack : giveBack(first))))

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Queue, Random, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Queue, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
+import * as Bridge from "../src/Bridge.ts"
+import type * as Connection from "../src/Connection.ts"
 import * as EventBus from "../src/EventBus.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as Testing from "../src/Testing.ts"
@@ -74,6 +76,36 @@ describe("EventBus", () => {
         assert.match(sent.id, /^[0-9a-f]{32}$/)
         assert.notProperty(sent, "sender")
       }
+    })
+  )
+
+  it.effect("says how long an event was under way, over a Bridge too", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const [there, back] = [yield* Queue.unbounded<unknown>(), yield* Queue.unbounded<unknown>()]
+        const over = (out: Queue.Queue<unknown>, into: Queue.Queue<unknown>): Connection.Connection => ({
+          send: (message) => Effect.asVoid(Queue.offer(out, message)),
+          receive: Queue.take(into)
+        })
+        yield* Effect.forkScoped(Bridge.serve(over(back, there)))
+        const far = yield* Layer.build(Bridge.layer("far", over(there, back)))
+        yield* EventBus.publish("to.far", reading)
+        yield* Effect.provide(EventBus.publish("to.near", reading), far)
+        yield* Effect.sleep("2 seconds")
+        yield* (yield* running("near", "to.near", () => Effect.void)).next
+        yield* (yield* Effect.provide(
+          running("far", "to.far", () => Effect.void),
+          far
+        )).next
+      })
+      const { traces } = yield* Testing.record(Effect.scoped(Effect.provide(program, EventBus.layerMemory)), {
+        advance: "1 minute"
+      })
+      const handled = traces.flatMap(({ spans }) => spans.filter(({ name }) => name === "agent.on_event"))
+      assert.deepStrictEqual(
+        handled.map(({ attributes }) => attributes["handspan.message.wait_ms"]),
+        [2000, 2000]
+      )
     })
   )
 

@@ -257,7 +257,7 @@ const boundaries: ReadonlyArray<Boundary> = [
         event,
         attempt: 1,
         ack: Effect.asVoid(Queue.offer(handled, "done")),
-        giveBack: Effect.void
+        giveBack: () => Effect.void
       }))
       const broker = { publish: () => Effect.void, subscribe: () => Effect.succeed(received) }
       yield* Effect.provideService(
