@@ -176,11 +176,11 @@ const checkRatio = (what: string, ratio: number): void => {
 }
 
 /**
- * Takes a share of traces, from 0 to 1, by their ids alone: the very traces that `TraceIdRatioBasedSampler` of the
- * OpenTelemetry SDK for JavaScript takes, so that processes with either agree.
+ * Takes a share of traces, from 0 to 1, by their ids alone: the very traces that `traceidratio` of the OpenTelemetry SDKs for
+ * Python and Go takes, so that processes with any of them agree.
  *
- * **Gotchas**: what OpenTelemetry calls by this name takes other traces in other languages. Where those must agree, or
- * counts are to be scaled back up, use `probability`. Throws a `RangeError` for what is no share.
+ * **Gotchas**: the SDK for JavaScript takes others; `OpenTelemetrySampler.fromSampler` brings its `TraceIdRatioBasedSampler`.
+ * Where counts are to be scaled back up, use `probability`. Throws a `RangeError` for what is no share.
  *
  * @example
  * ```ts
@@ -196,18 +196,18 @@ const checkRatio = (what: string, ratio: number): void => {
  */
 export const ratio = (share: number): Sampler => {
   checkRatio("ratio", share)
-  const bound = share === 1 ? 0x1_0000_0000 : Math.floor(share * 0xffff_ffff)
+  // The last 64 bits of an id are the number of its trace; in two halves, since no more than 53 bits are exact.
+  const bound = share * 2 ** 32
+  const boundHigh = Math.floor(bound)
+  const boundLow = (bound - boundHigh) * 2 ** 32
   return {
     name: `ratio ${share}`,
-    decide: ({ traceId }) => ({ sampled: folded(traceId) < bound, threshold: undefined })
+    decide: ({ traceId }) => {
+      const high = Number.parseInt(traceId.slice(16, 24), 16)
+      const sampled = high < boundHigh || (high === boundHigh && Number.parseInt(traceId.slice(24), 16) < boundLow)
+      return { sampled, threshold: undefined }
+    }
   }
-}
-
-/** The four words of a trace id, laid over each other. */
-const folded = (traceId: string): number => {
-  let word = 0
-  for (let at = 0; at < 32; at += 8) word ^= Number.parseInt(traceId.slice(at, at + 8), 16)
-  return word >>> 0
 }
 
 /**
