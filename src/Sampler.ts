@@ -222,7 +222,8 @@ export const ratio = (share: number): Sampler => {
  */
 export const probability = (share: number): Sampler => {
   checkRatio("probability", share)
-  const threshold = BigInt(Math.round((1 - share) * Number(randomRange)))
+  // Not of 1 - share, which has lost digits by then: what others are told must be what they would say.
+  const threshold = randomRange - BigInt(Math.round(share * Number(randomRange)))
   return {
     name: `probability ${share}`,
     decide: ({ parent, traceId }) => {

@@ -175,7 +175,7 @@ describe("a Recorder with a sampler", () => {
           const { spans } = yield* sampled(rules, caller("03", "ot=rv:ffffffffffffff")(studio("a")))
           return Object.fromEntries(spans.map(({ name, traceState }) => [name.replace(/.*\./, ""), traceState]))
         })
-      const [tenth, unknown] = ["ot=th:e6666666666668;rv:ffffffffffffff", "ot=rv:ffffffffffffff"]
+      const [tenth, unknown] = ["ot=th:e6666666666666;rv:ffffffffffffff", "ot=rv:ffffffffffffff"]
       const all = { studio: tenth, writer: tenth, inner: tenth, critic: tenth }
       const share = Sampler.probability(0.1)
       assert.deepStrictEqual(yield* states("agent=critic: always; agent=writer: 0.5", share), all)
@@ -299,7 +299,7 @@ describe("a Recorder with a sampler", () => {
       assert.approximately(taken / 2000, 0.1, 0.03)
       assert.strictEqual(counts.unsampled, (2000 - taken) * 4)
       const agent = spans.find(({ name }) => name === "agent_handoff.tenth")
-      assert.strictEqual(agent?.traceState, "ot=th:e6666666666668")
+      assert.strictEqual(agent?.traceState, "ot=th:e6666666666666")
     })
   )
 

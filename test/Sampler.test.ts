@@ -75,6 +75,11 @@ describe("probability", () => {
     assert.deepStrictEqual(half.decide(random("7fffffffffffff")), { sampled: false, threshold: undefined })
   })
 
+  it("tells a threshold as exactly as the share is given", () => {
+    const told = (share: number) => Sampler.probability(share).decide(question({ traceId: "f".repeat(32) })).threshold
+    assert.deepStrictEqual([0.1, 0.25, 1 / 3].map(told), [0xe6666666666666n, 0xc0000000000000n, 0xaaaaaaaaaaaaacn])
+  })
+
   it("takes all of 1 and none of 0", () => {
     const zeros = question({ traceId: `1${"0".repeat(31)}` })
     const ones = question({ traceId: "f".repeat(32) })
