@@ -1,15 +1,19 @@
-// The tests that need more than a clone: they read real traces, and other systems, from a folder beside the checkout.
+// The tests that need more than a clone: they read real traces from a folder beside the checkout, and talk with programs of
+// others, which are built of Go's and Python's packages.
 // HANDSPAN_SHARED names the folder. Where it is absent, as on most machines, there is nothing to run.
 import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { runSteps } from "./steps.ts"
 import { suite } from "./suite.ts"
+import { prepare } from "../test/ci/interop/programs.ts"
 
 const shared = resolve(process.env["HANDSPAN_SHARED"] ?? "../shared")
 
 if (existsSync(shared)) {
   process.env["HANDSPAN_SHARED"] = shared
   process.env["HANDSPAN_SOAK_SECONDS"] ??= "60"
+  // Beforehand: a build beside the tests would slow down those that measure time, and Node's and Deno's would both do it.
+  await prepare()
   await runSteps([
     suite("CI-only tests on Node", [process.execPath], ["test/ci"]),
     suite("CI-only tests on Deno", ["deno", "run", "-A", "--no-lock"], ["test/ci"])
