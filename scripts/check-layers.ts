@@ -71,7 +71,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
     "recording",
     ["OtlpProtobuf", "SpoolSegment", "SpanTrace", "SpanValues", "PendingSpans", "Settings", "TailReport"]
   ],
-  [5, "authoring", ["HandoffSpan", "Propagator"]],
+  [5, "authoring", ["HandoffSpan", "Propagator", "Exchange"]],
   [4, "recording", ["TailOptions", "TailTraceState", "HeldSpans", "SpanBuffer", "SettingsTable"]],
   [4, "authoring", ["HandoffMetrics", "HandoffContent"]],
   [

@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as UrlParams from "effect/http/UrlParams"
 import type * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
+import * as Exchange from "./Exchange.ts"
 import * as Propagator from "./Propagator.ts"
 
 /**
@@ -106,19 +107,17 @@ const exchange = <A, E, R>(
   failsFrom: number,
   within: (effect: Effect.Effect<unknown, unknown, R>) => Effect.Effect<unknown, unknown, Exclude<R, Tracer.ParentSpan>>
 ): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-  Effect.suspend(() => {
-    let outcome: Exit.Exit<A, E> | undefined
-    const tell = (exit: Exit.Exit<A, E>): Effect.Effect<unknown, unknown> => {
-      outcome = exit
+  Exchange.within(
+    work,
+    (exit) => {
       const status = statusOf(exit)
       if (status === undefined) return exit
       const failed = Exit.isFailure(exit) ? exit : Exit.fail(new StatusError(status))
       const ended: Exit.Exit<unknown, unknown> = status < failsFrom ? Exit.void : failed
       return Effect.andThen(Effect.annotateCurrentSpan(Key.httpStatus, status), ended)
-    }
-    const told = Effect.flatMap(Effect.exit(work), tell)
-    return Effect.flatMap(Effect.exit(within(told)), (exit) => outcome ?? (exit as Exit.Exit<A, E>))
-  })
+    },
+    within
+  )
 
 /** A status that stands for an error; its type on the span is the status (OpenTelemetry HTTP Spans, `error.type`). */
 class StatusError {
