@@ -371,9 +371,20 @@ const unreadableFields = (field: string): Metric.Counter<number> => {
  * @since 0.1.0
  */
 export const receive = (carrier: Carrier, options: ReceiveOptions) => {
-  const get = valuesOf(carrier)
+  const extracted = extract(carrier)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-    Effect.flatMap(CurrentPropagator, (propagator) => receiveFrom(propagator.extract(get), options)(effect))
+    Effect.flatMap(extracted, (sent) => receiveFrom(sent, options)(effect))
+}
+
+/**
+ * Gives what a carrier brought, for boundaries that have more to decide than `receive` does. The carrier is read once, here and
+ * now. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const extract = (carrier: Carrier): Effect.Effect<Partial<Propagated>> => {
+  const get = valuesOf(carrier)
+  return Effect.map(CurrentPropagator, (propagator) => propagator.extract(get))
 }
 
 /**
