@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Context from "effect/Context"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
@@ -22,6 +23,8 @@ export interface ForeignCall {
   readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Whose spans those are. */
   readonly tracer: Tracer.Tracer
+  /** What the Effects that belong to it run with, baggage included, where it is more than what it was traced with. */
+  readonly context?: Context.Context<never> | undefined
 }
 
 /**
