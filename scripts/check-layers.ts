@@ -15,7 +15,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   [9, "recording", ["collector/Collector", "collector/Viewer", "viewer/"]],
   [9, "authoring", ["Gateway", "Bridge", "bus/"]],
   [8, "recording", ["Delivery", "exporter/Console", "collector/SqliteStore", "TailSampling", "AsyncContext"]],
-  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess", "Durable"]],
+  [8, "authoring", ["Pipeline", "EventBus", "ActionBroker", "Subprocess", "Durable", "Mcp"]],
   [
     7,
     "recording",
@@ -44,7 +44,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Rpc",
       "Grpc",
       "Worker",
-      "Mcp",
+      "McpTransport",
       "JsonLines",
       "Sql",
       "Redis",
@@ -65,7 +65,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "Sampling"
     ]
   ],
-  [6, "authoring", ["Envelope", "Handoff", "DatabaseSpan", "HttpSpan", "Connection", "EnvironmentCarrier"]],
+  [6, "authoring", ["Envelope", "Handoff", "DatabaseSpan", "HttpSpan", "McpSpan", "Connection", "EnvironmentCarrier"]],
   [
     5,
     "recording",

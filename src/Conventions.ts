@@ -74,11 +74,18 @@ export const Key = {
   outputMessages: "gen_ai.output.messages",
   toolName: "gen_ai.tool.name",
   toolType: "gen_ai.tool.type",
+  promptName: "gen_ai.prompt.name",
+  /** A method of the Model Context Protocol, such as `tools/call`. */
+  mcpMethod: "mcp.method.name",
+  mcpProtocolVersion: "mcp.protocol.version",
+  mcpSessionId: "mcp.session.id",
+  mcpResourceUri: "mcp.resource.uri",
+  jsonRpcRequestId: "jsonrpc.request.id",
   httpMethod: "http.request.method",
   httpStatus: "http.response.status_code",
   rpcSystem: "rpc.system.name",
   rpcMethod: "rpc.method",
-  /** The name of the status that a call ended with, such as `OK`. */
+  /** What the other side answered: the name of a gRPC status, such as `OK`, or the code of a JSON-RPC error. */
   rpcStatus: "rpc.response.status_code",
   /** `postgresql`, `sqlite`, `mysql`, `redis`, … */
   dbSystem: "db.system.name",
@@ -97,6 +104,8 @@ export const Key = {
   dbStatus: "db.response.status_code",
   /** Whether a cache had what was asked for; of many keys, all of them. */
   cacheHit: "handspan.cache.hit",
+  /** `tcp` or `pipe`. */
+  networkTransport: "network.transport",
   urlFull: "url.full",
   urlPath: "url.path",
   urlQuery: "url.query",
