@@ -5,12 +5,13 @@
  * @since 0.1.0
  */
 import * as Api from "@opentelemetry/api"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Ambient from "./exporter/Ambient.ts"
-import { caller, type ForeignCall, running } from "./ForeignCall.ts"
+import { caller, ofFiber, running } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -48,7 +49,7 @@ const callOut = <X>(primitive: Waiting<X>, fiber: Fiber.Fiber<unknown, unknown>)
   const before = running.getStore()
   const active = Api.context.active()
   const within = contextOf(span, fiber.getRef(TraceContext.CurrentBaggage), active)
-  const call: ForeignCall = { opened: () => span, around: span, fiber, tracer: fiber.getRef(Tracer.Tracer) }
+  const call = ofFiber(fiber, span, span)
   const entered: Waiting<X> = Object.create(primitive)
   entered.register = function (resume, signal) {
     // What comes after is the fiber's own, and not of the call: the span may be over by then.
@@ -87,9 +88,8 @@ const adoptStrays = (): void => {
   native = Tracer.nativeTracer.span
   ;(Tracer.nativeTracer as Native).span = (options) => {
     const call = caller()
-    return call === undefined || call.tracer === Tracer.nativeTracer
-      ? native.call(Tracer.nativeTracer, options)
-      : call.tracer.span(options)
+    const tracer = call === undefined ? Tracer.nativeTracer : Context.get(call.context, Tracer.Tracer)
+    return tracer === Tracer.nativeTracer ? native.call(tracer, options) : tracer.span(options)
   }
 }
 

@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
+import * as Exchange from "./Exchange.ts"
 import { cut } from "./Excerpt.ts"
 import { type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
 import * as SpanEnd from "./SpanEnd.ts"
@@ -83,18 +84,14 @@ const guarded = <A>(evaluate: () => A): A | undefined => Result.getOrUndefined(R
  * @since 0.1.0
  */
 export const run = <A, E, R>(work: Effect.Effect<A, E, R>, call: Call): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    let outcome: Exit.Exit<A, E> | undefined
-    const told = Effect.flatMap(Effect.exit(work), (exit) => {
-      outcome = exit
+  Exchange.within(
+    work,
+    (exit) => {
       const end = endOf(call, exit)
       return Effect.andThen(Effect.annotateCurrentSpan(end.attributes), end.exit)
-    })
-    return Effect.flatMap(
-      Effect.exit(Effect.withSpan(told, call.name, optionsOf(call))),
-      (exit) => outcome ?? (exit as Exit.Exit<never>)
-    )
-  })
+    },
+    (effect) => Effect.withSpan(effect, call.name, optionsOf(call))
+  )
 
 const optionsOf = ({ attributes }: Call) => ({ kind: "client", captureStackTrace: false, attributes }) as const
 

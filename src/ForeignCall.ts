@@ -21,10 +21,8 @@ export interface ForeignCall {
   readonly around: Tracer.AnySpan | undefined
   /** The fiber that called it. Those that begin in there are other ones. */
   readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** Whose spans those are. */
-  readonly tracer: Tracer.Tracer
-  /** What the Effects that belong to it run with, baggage included, where it is more than what it was traced with. */
-  readonly context?: Context.Context<never> | undefined
+  /** What the Effects that belong to it run with, tracer and baggage included. */
+  readonly context: Context.Context<never>
 }
 
 /**
@@ -83,6 +81,17 @@ export const caller = (): ForeignCall | undefined => {
   return call === undefined || (call.fiber !== undefined && call.fiber === Fiber.getCurrent()) ? undefined : call
 }
 
+/**
+ * The call of plain code that a fiber makes inside of a span, for whoever traces that code inside of another one.
+ *
+ * @since 0.1.0
+ */
+export const ofFiber = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  span: Tracer.AnySpan,
+  around: Tracer.AnySpan | undefined
+): ForeignCall => ({ opened: () => span, around, fiber, context: fiber.context })
+
 type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]
 
 /**
@@ -118,4 +127,15 @@ const isInside = (span: Tracer.AnySpan | undefined, outer: Tracer.AnySpan): bool
   while (next !== undefined && next !== outer)
     next = next._tag === "Span" ? Option.getOrUndefined(next.parent) : undefined
   return next !== undefined
+}
+
+/**
+ * Finds what Effects of plain code run with, here and now: that of the innermost fiber or call, or what it was traced with.
+ *
+ * @since 0.1.0
+ */
+export const contextWithin = (own: Context.Context<never>): Context.Context<never> => {
+  const call = running.getStore()
+  const fiber = Fiber.getCurrent()
+  return fiber !== undefined && fiber !== call?.fiber ? fiber.context : (call?.context ?? own)
 }

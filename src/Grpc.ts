@@ -11,12 +11,11 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
-import { type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
+import { contextWithin, type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
 import * as Propagator from "./Propagator.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -87,7 +86,7 @@ export interface Options {
 export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
-    const ownBaggage = fiber.getRef(TraceContext.CurrentBaggage)
+    const own = fiber.context
     const run = Effect.runForkWith(fiber.context)
     return Effect.succeed((callOptions, nextCall) => {
       const next = nextCall(callOptions)
@@ -107,7 +106,7 @@ export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor>
             attributes: { ...attributesOf(method), ...serverOf(withoutScheme(next.getPeer())) }
           })
           const parent = spanWithin(around)()
-          const baggage = Fiber.getCurrent()?.getRef(TraceContext.CurrentBaggage) ?? ownBaggage
+          const baggage = Context.get(contextWithin(own), TraceContext.CurrentBaggage)
           run(
             (parent === undefined ? span : Effect.withParentSpan(span, parent)).pipe(
               Effect.provideService(TraceContext.CurrentBaggage, baggage),
@@ -163,7 +162,6 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
     const clock = fiber.getRef(Clock.Clock)
-    const tracer = fiber.getRef(Tracer.Tracer)
     const run = Effect.runForkWith(fiber.context)
     return Effect.succeed((definition, next) => {
       const method = methodOf(definition)
@@ -176,10 +174,12 @@ export const server = (options: Options = {}): Effect.Effect<GrpcJs.ServerInterc
         const exit = status === "CANCELLED" ? Exit.interrupt() : fault
         Deferred.doneUnsafe(ended, Effect.succeed({ status, exit }))
       }
-      const work = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span) => {
-        call = new ServedCall(span, around, tracer)
-        return until(ended)
-      })
+      const work = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span) =>
+        Effect.withFiber(({ context }) => {
+          call = new ServedCall(span, around, context)
+          return until(ended)
+        })
+      )
       return over(next, {
         start: (listener) =>
           next.start(
@@ -274,12 +274,12 @@ class ServedCall implements ForeignCall {
   readonly opened: () => Tracer.Span
   readonly around: Tracer.AnySpan | undefined
   readonly fiber = undefined
-  readonly tracer: Tracer.Tracer
+  readonly context: Context.Context<never>
 
-  constructor(span: Tracer.Span, around: Tracer.AnySpan | undefined, tracer: Tracer.Tracer) {
+  constructor(span: Tracer.Span, around: Tracer.AnySpan | undefined, context: Context.Context<never>) {
     this.opened = () => span
     this.around = around
-    this.tracer = tracer
+    this.context = context
   }
 }
 

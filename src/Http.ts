@@ -7,7 +7,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -21,9 +20,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
-import { running, spanWithin } from "./ForeignCall.ts"
+import { contextWithin, ofFiber, running, spanWithin } from "./ForeignCall.ts"
 import * as HttpSpan from "./HttpSpan.ts"
 import * as Propagator from "./Propagator.ts"
+import * as TraceContext from "./TraceContext.ts"
 
 /**
  * Makes a client whose requests are spans that the other side goes on with, by the propagator that is in place. They take the
@@ -164,7 +164,12 @@ export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.
         redactedNames,
         statusOf: statusOfResponse
       })
-      return run(parent === undefined ? traced : Effect.withParentSpan(traced, parent))
+      const baggage = Context.get(contextWithin(fiber.context), TraceContext.CurrentBaggage)
+      return run(
+        (parent === undefined ? traced : Effect.withParentSpan(traced, parent)).pipe(
+          Effect.provideService(TraceContext.CurrentBaggage, baggage)
+        )
+      )
     })
   })
 
@@ -200,17 +205,15 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
 ): Effect.Effect<(request: Request, ...rest: Args) => Promise<Response>, never, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
-    const tracer = fiber.getRef(Tracer.Tracer)
     const run = Effect.runPromiseWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((request, ...rest) => {
-      const work = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span): Effect.Effect<Response, E, R> => {
-        const call = { opened: () => span, around, fiber: Fiber.getCurrent(), tracer }
-        return Effect.flatMap(
+      const work = Effect.flatMap(callWithin(around), (call): Effect.Effect<Response, E, R> =>
+        Effect.flatMap(
           Effect.promise(async () => running.run(call, () => handle(request, ...rest))),
           (given) => (Effect.isEffect(given) ? given : Effect.succeed(given))
         )
-      })
+      )
       return run(
         HttpSpan.received(work, {
           name: request.method,
@@ -225,6 +228,12 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
       )
     })
   })
+
+/** The call of plain code that answers the request whose span is running. */
+const callWithin = (around: Tracer.AnySpan | undefined) =>
+  Effect.flatMap(Effect.orDie(Effect.currentSpan), (span) =>
+    Effect.withFiber((fiber) => Effect.succeed(ofFiber(fiber, span, around)))
+  )
 
 /** What is read of a request of node:http. */
 interface NodeRequest {
@@ -255,7 +264,6 @@ export const nodeListener = <Incoming extends NodeRequest, Outgoing extends Node
 ): Effect.Effect<(incoming: Incoming, outgoing: Outgoing) => void, never, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
-    const tracer = fiber.getRef(Tracer.Tracer)
     const run = Effect.runForkWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((incoming, outgoing) => {
@@ -263,8 +271,7 @@ export const nodeListener = <Incoming extends NodeRequest, Outgoing extends Node
       // Listened to at once: it may be closed before the listener is through.
       const closed = new Promise<void>((resolve) => outgoing.once("close", resolve))
       const work = Effect.gen(function* () {
-        const span = yield* Effect.orDie(Effect.currentSpan)
-        const call = { opened: () => span, around, fiber: Fiber.getCurrent(), tracer }
+        const call = yield* callWithin(around)
         const given = Result.try(() => running.run(call, () => listener(incoming, outgoing)))
         if (Result.isFailure(given)) return yield* Effect.die((thrown = { error: given.failure }).error)
         if (Effect.isEffect(given.success)) yield* given.success

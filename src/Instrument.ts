@@ -15,7 +15,7 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { EventName, Key } from "./Conventions.ts"
-import { running, spanWithin } from "./ForeignCall.ts"
+import { contextWithin, running, spanWithin } from "./ForeignCall.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -178,17 +178,25 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   const around = fiber.cache.span
   const enabled = fiber.cache.tracerEnabled && fiber.getRef(TraceContext.TracingEnabled)
   const attributesOfAll = fiber.getRef(References.TracerSpanAnnotations)
+  const own = fiber.context
   // Where plain code opens a span there may be no fiber that samplers could ask.
-  const annotations = Context.make(SpanRecord.Hints, fiber.getRef(SpanRecord.Hints)).pipe(
-    Context.add(TraceContext.CurrentBaggage, fiber.getRef(TraceContext.CurrentBaggage)),
-    Context.add(Clock.Clock, clock)
-  )
+  const annotationsOf = (context: Context.Context<never>) =>
+    Context.make(SpanRecord.Hints, Context.get(context, SpanRecord.Hints)).pipe(
+      Context.add(TraceContext.CurrentBaggage, Context.get(context, TraceContext.CurrentBaggage)),
+      Context.add(Clock.Clock, clock)
+    )
+  const ownAnnotations = annotationsOf(own)
 
-  const open = (name: string, startTime: bigint, parent: Tracer.AnySpan | undefined): Tracer.Span => {
+  const open = (
+    name: string,
+    startTime: bigint,
+    parent: Tracer.AnySpan | undefined,
+    context: Context.Context<never>
+  ): Tracer.Span => {
     const options: Parameters<Tracer.Tracer["span"]>[0] = {
       name,
       parent: Option.fromUndefinedOr(parent),
-      annotations,
+      annotations: context === own ? ownAnnotations : annotationsOf(context),
       links: [],
       startTime,
       kind: "internal",
@@ -202,7 +210,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
   }
 
   const startSpan = (name: string, attributes?: Record<string, unknown>): SpanHandle => {
-    const span = open(name, clock.currentTimeNanosUnsafe(), spanWithin(around)())
+    const span = open(name, clock.currentTimeNanosUnsafe(), spanWithin(around)(), contextWithin(own))
     setAttributes(span, attributes)
     return {
       traceId: span.traceId,
@@ -226,11 +234,12 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
     const traced = function (this: unknown, ...args: Array<unknown>): unknown {
       const startTime = clock.currentTimeNanosUnsafe()
       const parent = spanWithin(around)
+      const context = contextWithin(own)
       let span: Tracer.Span | undefined
       // The span opens with its first child, or when the function gave a value: one that gives an Effect has not begun.
       const opened = (): Tracer.Span => {
         if (span === undefined) {
-          span = open(name, startTime, parent())
+          span = open(name, startTime, parent(), context)
           setAttributes(span, attributesOf(args))
         }
         return span
@@ -239,7 +248,7 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       // The wrapped function's own exception goes on as it is: this is plain code, not an Effect.
       let result: unknown
       try {
-        result = running.run({ opened, around, fiber: Fiber.getCurrent(), tracer }, () => target.apply(this, args))
+        result = running.run({ opened, around, fiber: Fiber.getCurrent(), context }, () => target.apply(this, args))
       } catch (error) {
         end(Exit.die(error))
         throw error

@@ -17,7 +17,7 @@ import * as RpcMiddleware from "effect/rpc/RpcMiddleware"
 import * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
-import { running } from "./ForeignCall.ts"
+import { contextWithin } from "./ForeignCall.ts"
 import * as McpSpan from "./McpSpan.ts"
 import * as McpTransport from "./McpTransport.ts"
 
@@ -246,8 +246,7 @@ export const sdk = <R = never>(): Effect.Effect<Sdk<R>, never, R> =>
     handler:
       <Args extends Array<any>, A, E>(handle: (...args: Args) => Effect.Effect<A, E, R>) =>
       (...args: Args) => {
-        const call = running.getStore()
-        const context = call?.context === undefined ? made : Context.merge(made, call.context)
+        const context = Context.merge(made, contextWithin(made))
         return Effect.runPromiseWith(context)(handle(...args), { signal: signalOf(args) })
       }
   }))

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
-import { running } from "./ForeignCall.ts"
+import { contextWithin, ofFiber, running, spanWithin } from "./ForeignCall.ts"
 import * as McpSpan from "./McpSpan.ts"
 
 /**
@@ -98,8 +98,10 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
   }
 
   /** Runs plain code as a part of the request whose fiber it is. */
-  const runIn = <A>({ cache: { span }, context }: Fiber.Fiber<unknown, unknown>, code: () => A): A =>
-    span?._tag === "Span" ? running.run({ opened: () => span, around, context }, code) : code()
+  const runIn = <A>(fiber: Fiber.Fiber<unknown, unknown>, code: () => A): A => {
+    const { span } = fiber.cache
+    return span?._tag === "Span" ? running.run(ofFiber(fiber, span, around), code) : code()
+  }
 
   const send = (message: Message, options?: unknown): Promise<void> => {
     if (isRequest(message)) return ask(message, options)
@@ -109,9 +111,7 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
 
   const ask = (message: Request, options: unknown): Promise<void> =>
     new Promise((resolve, reject) => {
-      const caller = Fiber.getCurrent()
-      const call = running.getStore()
-      const isInside = call !== undefined && (caller === undefined || call.around === caller.cache.span)
+      const parent = spanWithin(around)()
       const work = McpSpan.sent(
         described(message),
         (params) =>
@@ -126,9 +126,7 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
           }),
         McpSpan.problemOfResponse
       )
-      Effect.runForkWith(caller?.context ?? call?.context ?? made)(
-        isInside ? Effect.withParentSpan(work, call.opened()) : work
-      )
+      Effect.runForkWith(contextWithin(made))(parent === undefined ? work : Effect.withParentSpan(work, parent))
     })
 
   const receive = (message: Message, extra?: { readonly requestInfo?: unknown }): void => {

@@ -198,20 +198,22 @@ export const CurrentPropagator: Context.Reference<Propagator> = Context.Referenc
 )
 
 /**
- * What the running fiber has to propagate; one that began in a call of plain code that is traced, and has no span yet, has the
- * span of that call.
+ * What the running fiber has to propagate; one that began in a call of plain code that is traced, and has no span yet, has what
+ * that call has.
  *
  * **Details**: spans that are off (their ids are not valid) or keep to themselves are passed over for the span above
  * them, so switching tracing off in the middle does not tear a trace in two. Never fails.
  *
  * @since 0.1.0
  */
-export const current: Effect.Effect<Propagated> = Effect.withFiber((fiber) =>
-  Effect.succeed({
-    context: nearestContext(fiber.cache.span ?? caller()?.opened()),
-    baggage: fiber.getRef(TraceContext.CurrentBaggage)
+export const current: Effect.Effect<Propagated> = Effect.withFiber((fiber) => {
+  const call = fiber.cache.span === undefined ? caller() : undefined
+  const own = Context.getOrUndefined(fiber.context, TraceContext.CurrentBaggage)
+  return Effect.succeed({
+    context: nearestContext(fiber.cache.span ?? call?.opened()),
+    baggage: own ?? Context.get(call?.context ?? fiber.context, TraceContext.CurrentBaggage)
   })
-)
+})
 
 const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceContext | undefined => {
   for (

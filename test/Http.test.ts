@@ -383,18 +383,25 @@ describe("Http.handler", () => {
 describe("Http.fetch and handler", () => {
   it.live("nest under and over functions of Instrument", () =>
     Effect.gen(function* () {
+      const told: Array<string | null> = []
       const program = Effect.gen(function* () {
         const { traceSpan } = yield* Instrument.make
-        const fetch = yield* Http.fetch(() => Promise.resolve(new Response("ok")))
+        const fetch = yield* Http.fetch(async (input, init) => {
+          told.push(new Request(input, init).headers.get("baggage"))
+          return new Response("ok")
+        })
         const look = traceSpan("look")(async () => (await fetch("http://localhost/photo")).status)
         const handle = yield* Http.handler(async () => Response.json(await look()))
         return yield* Effect.promise(async () => {
-          const responses = await Promise.all([1, 2].map(() => handle(new Request("http://localhost/"))))
+          const responses = await Promise.all(
+            [1, 2].map((user) => handle(new Request("http://localhost/", { headers: { baggage: `user=${user}` } })))
+          )
           return responses.map(({ status }) => status)
         })
       })
       const { traces } = yield* record(program)
       assert.strictEqual(traces.length, 2)
+      assert.deepStrictEqual(new Set(told), new Set(["user=1", "user=2"]))
       for (const trace of traces) {
         expectTrace(trace).toMatchTree(
           span("GET", { kind: "server", children: [span("look", [span("GET", { kind: "client" })])] })
