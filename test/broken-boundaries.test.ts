@@ -2,6 +2,8 @@
 // future. Each time the work is done, and its span goes on with the trace, or begins one and says what could not be read.
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
+import { InMemoryTransport } from "@modelcontextprotocol/sdk/inMemory.js"
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
 import { Client, credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js"
 import { Effect, Exit, Layer, Metric, Queue, Schema, type Scope } from "effect"
 import { HttpMiddleware, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
@@ -15,6 +17,7 @@ import * as Envelope from "../src/Envelope.ts"
 import * as EventBus from "../src/EventBus.ts"
 import * as Grpc from "../src/Grpc.ts"
 import * as Http from "../src/Http.ts"
+import * as Mcp from "../src/Mcp.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as Rpc from "../src/Rpc.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
@@ -217,6 +220,21 @@ const boundaries: ReadonlyArray<Boundary> = [
           answer.includes('"value":"done"') ? "done" : answer
         )
       }
+    })
+  },
+  {
+    name: "a server of the MCP SDK",
+    call: Effect.gen(function* () {
+      const { transport } = yield* Mcp.sdk()
+      const [client, own] = InMemoryTransport.createLinkedPair()
+      const server = new McpServer({ name: "works", version: "1.0.0" })
+      yield* Effect.promise(() => server.connect(transport(own)))
+      yield* Effect.addFinalizer(() => Effect.promise(() => server.close()))
+      return (headers) =>
+        Effect.callback<string>((resume) => {
+          client.onmessage = (answer) => resume(Effect.succeed("result" in answer ? "done" : JSON.stringify(answer)))
+          void client.send({ jsonrpc: "2.0", id: 1, method: "ping", params: { _meta: asRecord(headers) } })
+        })
     })
   },
   {
