@@ -5,6 +5,7 @@ import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { runSteps } from "./steps.ts"
 import { suite } from "./suite.ts"
+import { installServers } from "../test/ci/debian.ts"
 import { prepare } from "../test/ci/interop/programs.ts"
 
 const shared = resolve(process.env["HANDSPAN_SHARED"] ?? "../shared")
@@ -13,6 +14,12 @@ if (existsSync(shared)) {
   process.env["HANDSPAN_SHARED"] = shared
   process.env["HANDSPAN_SOAK_SECONDS"] ??= "60"
   // Beforehand: a build beside the tests would slow down those that measure time, and Node's and Deno's would both do it.
+  try {
+    installServers()
+  } catch (error) {
+    // The tests whose servers are not there try again, and fail.
+    console.log(String(error))
+  }
   await prepare()
   await runSteps([
     suite("CI-only tests on Node", [process.execPath], ["test/ci"]),

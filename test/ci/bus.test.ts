@@ -1,6 +1,6 @@
 // Runs the contract of the event bus on a real Redis and a real NATS server, and kills and restarts both while agents are at
 // work. The servers are Debian's packages, installed here where they are absent; they listen on loopback, and end with the tests.
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
@@ -17,19 +17,7 @@ import * as NatsBus from "../../src/bus/Nats.ts"
 import * as RedisBus from "../../src/bus/Redis.ts"
 import * as EventBus from "../../src/EventBus.ts"
 import * as Testing from "../../src/Testing.ts"
-
-/** One at a time, as the suite may run on Node and on Deno at once; none of it is started as a service. */
-const install = `
-exec 9>"$0.lock" && flock 9
-export PATH="$PATH:/usr/sbin:/sbin"
-command -v redis-server >/dev/null && command -v nats-server >/dev/null && exit 0
-if [ ! -e /usr/sbin/policy-rc.d ]; then
-  printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
-  chmod +x /usr/sbin/policy-rc.d
-  trap 'rm /usr/sbin/policy-rc.d' EXIT
-fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update && apt-get -qq install -y redis-server nats-server >/dev/null`
+import { installServers } from "./debian.ts"
 
 /** A server on a port and a folder of its own, which it finds again when it is started again. */
 class Server {
@@ -94,7 +82,7 @@ const nats = new Server("nats-server", "Server is ready", (port, folder) => [
 ])
 
 beforeAll(async () => {
-  execFileSync("sh", ["-c", install, join(tmpdir(), "handspan-apt")], { stdio: "inherit" })
+  installServers()
   await Promise.all([redis.start(), nats.start()])
 }, 300_000)
 

@@ -8,7 +8,7 @@ import * as Service from "effect/persistence/Redis"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Redis as Ioredis } from "ioredis"
 import { execFileSync, spawn } from "node:child_process"
-import { existsSync, globSync, mkdtempSync, rmSync } from "node:fs"
+import { globSync, mkdtempSync, rmSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -18,6 +18,7 @@ import * as Agent from "../../src/Agent.ts"
 import * as Redis from "../../src/Redis.ts"
 import * as Sql from "../../src/Sql.ts"
 import * as Testing from "../../src/Testing.ts"
+import { installServers } from "./debian.ts"
 
 const { Tree, expectTrace } = Testing
 const { handoff, span } = Tree
@@ -27,8 +28,6 @@ const record = <A, E>(program: Effect.Effect<A, E, Scope.Scope>) =>
   Testing.record(Effect.scoped(program), { clock: "live" })
 const said = (traces: unknown): string =>
   JSON.stringify(traces, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))
-
-const install = (name: string): void => void execFileSync("apt-get", ["install", "-y", name], { stdio: "ignore" })
 
 const freePort = Effect.promise(
   () =>
@@ -66,7 +65,6 @@ const served = (command: string, args: ReadonlyArray<string>, signal: "SIGINT" |
 
 const postgresql = Effect.gen(function* () {
   const binary = (name: string): string | undefined => globSync(`/usr/lib/postgresql/*/bin/${name}`).at(-1)
-  if (binary("postgres") === undefined) install("postgresql")
   const folder = mkdtempSync(join(tmpdir(), "handspan-postgresql-"))
   yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
   const isRoot = process.getuid?.() === 0
@@ -86,14 +84,16 @@ const postgresql = Effect.gen(function* () {
 })
 
 const redisServer = Effect.gen(function* () {
-  if (!existsSync("/usr/bin/redis-server")) install("redis-server")
   const port = yield* freePort
   yield* served("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", ""], "SIGTERM")
   return port
 })
 
 class Ports extends Context.Service<Ports, { readonly postgresql: number; readonly redis: number }>()("test/Ports") {
-  static readonly layer = Layer.effect(Ports, Effect.all({ postgresql, redis: redisServer }))
+  static readonly layer = Layer.effect(
+    Ports,
+    Effect.andThen(Effect.sync(installServers), Effect.all({ postgresql, redis: redisServer }))
+  )
 }
 
 /** Whatever an agent does, as a handoff of its own. */
