@@ -204,7 +204,7 @@ export const receive =
  * @since 0.1.0
  */
 export const waitOf = (message: unknown): Effect.Effect<Readonly<Record<string, number>>> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+  Effect.map(Clock.currentTimeMillis, (now): Readonly<Record<string, number>> => {
     const { sent_at = Infinity } = decode(message)
     return now >= sent_at ? { [Key.messageWaitMillis]: now - sent_at } : {}
   })

@@ -38,6 +38,8 @@ samplingRulesFile      -                                   default
 tailRules              -                                   default
 propagators            tracecontext,baggage                default
 inboundTrust           follow                              default
+context                none                                default
+baggageAttributes      -                                   default
 redaction              true                                default
 captureContent         NAMED_ONLY                          default
 contentLength          16384                               default

@@ -232,7 +232,9 @@ const boundaries: ReadonlyArray<Boundary> = [
       yield* Effect.addFinalizer(() => Effect.promise(() => server.close()))
       return (headers) =>
         Effect.callback<string>((resume) => {
-          client.onmessage = (answer) => resume(Effect.succeed("result" in answer ? "done" : JSON.stringify(answer)))
+          const onmessage = (answer: object) =>
+            resume(Effect.succeed("result" in answer ? "done" : JSON.stringify(answer)))
+          Object.assign(client, { onmessage })
           void client.send({ jsonrpc: "2.0", id: 1, method: "ping", params: { _meta: asRecord(headers) } })
         })
     })

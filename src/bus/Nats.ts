@@ -145,7 +145,7 @@ const isNamed =
     error instanceof Error && names.includes(error.name)
 
 const told = <A>(question: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> =>
-  Effect.tryPromise({ try: question, catch: (error) => error })
+  Effect.mapError(Effect.tryPromise(question), ({ cause }) => cause)
 
 /** The next message, or none where there is none for a while. What comes when nobody waits for it any more is given back. */
 const nextOf = async (consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> => {

@@ -108,7 +108,7 @@ export const busContract = <E>(options: BusContractOptions<E>): ReadonlyArray<Co
       const running = Effect.flatMap(EventBus.EventBus, (bus) => Effect.gen(() => program(bus, topic)))
       const { exit } = yield* TestTracing.record(Effect.scoped(Effect.provide(running, layer)), { clock: "live" })
       const found = Contract.difference(...(yield* exit))
-      if (found !== undefined) yield* Contract.saw(found)
+      if (found !== undefined) return yield* Contract.saw(found)
     })
     return [text, check] as const
   }

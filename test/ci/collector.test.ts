@@ -1,6 +1,6 @@
 // A real OpenTelemetry Collector takes in what the exporters send, by every protocol, and writes it to a file.
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { Clock, Effect, Result } from "effect"
+import { Clock, Data, Effect, Result } from "effect"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -115,8 +115,9 @@ const painter = Agent.make("painter", {
       return theme
     })
 })
+class NoWords extends Data.TaggedError("NoWords")<{ readonly message: string }> {}
 const critic = Agent.make("critic", {
-  run: (picture: string) => (picture === "日本 🎉" ? Effect.fail(new Error("no words")) : Effect.succeed(picture))
+  run: (picture: string) => (picture === "日本 🎉" ? new NoWords({ message: "no words" }) : Effect.succeed(picture))
 })
 const jury = Agent.make("jury", { run: (pictures: ReadonlyArray<string>) => Effect.succeed(pictures.length) })
 const gallery = Pipeline.make("gallery", (themes: ReadonlyArray<string>) =>
@@ -162,18 +163,17 @@ describe.each(ways)("a Collector, by $protocol, compression $compression", ({ co
   )
 })
 
+const post = async (url: string, document: unknown): Promise<void> => {
+  const headers = { "content-type": "application/json" }
+  const { status } = await fetch(url, { method: "POST", headers, body: JSON.stringify(document) })
+  assert.strictEqual(status, 200)
+}
+
 describe("a Collector", () => {
   it.live("takes what OtlpJson.encode() writes for what it is, whole", () =>
     Effect.gen(function* () {
       const written = yield* collected("http/json", (endpoint) =>
-        Effect.promise(async () => {
-          const { status } = await fetch(`${endpoint}/v1/traces`, {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify(OtlpJson.encode(spans(extremes)))
-          })
-          assert.strictEqual(status, 200)
-        })
+        Effect.promise(() => post(`${endpoint}/v1/traces`, OtlpJson.encode(spans(extremes))))
       )
       assert.deepStrictEqual(byId(written), byId(spans(extremes)))
     })

@@ -53,7 +53,8 @@ const runExample = (endpoint: string, protocol: string) =>
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-const get = (url: string) => Effect.promise(async (): Promise<any> => (await fetch(url)).json())
+const getJson = async (url: string): Promise<any> => (await fetch(url)).json()
+const get = (url: string) => Effect.promise(() => getJson(url))
 
 /** The operations of the example, and how many spans there are of each in one run. */
 const operations = {
