@@ -243,22 +243,39 @@ export const extract = (carrier: Carrier): Effect.Effect<Extracted> => {
  * @since 0.1.0
  */
 export const receiveFrom =
-  (sent: Extracted, { attributes, kind, links = [], name }: ReceiveOptions) =>
+  (sent: Extracted, options: ReceiveOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-    Effect.flatMap(Effect.all([CurrentTrust, Effect.context()]), ([trust, services]) => {
-      const unreadable = trust === "ignore" ? [] : (sent.unreadable ?? [])
-      for (const field of unreadable) unreadableFields(field).updateUnsafe(1, services)
-      const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
-      const follows = trust === "follow"
-      const span = Effect.withSpan(effect, name, {
-        kind,
-        captureStackTrace: false,
-        attributes: { ...attributes, ...(unreadable.length > 0 && { [Key.unreadable]: unreadable }) },
-        ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
-        links: caller !== undefined && !follows ? [{ span: caller, attributes: {} }, ...links] : links
-      })
-      return withBaggageOf(sent, trust, span)
+    Effect.flatMap(Effect.all([CurrentTrust, spanOptions(sent, options)]), ([trust, spanOptions]) =>
+      withBaggageOf(sent, trust, Effect.withSpan(effect, options.name, spanOptions))
+    )
+
+/**
+ * Opens the span that `receiveFrom` runs an effect as, for boundaries where somebody else runs it and ends the span. The baggage is
+ * `withBaggage`'s. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const spanFrom = (sent: Extracted, options: ReceiveOptions): Effect.Effect<Tracer.Span> =>
+  Effect.flatMap(spanOptions(sent, options), (spanOptions) => Effect.makeSpan(options.name, spanOptions))
+
+const spanOptions = (
+  sent: Extracted,
+  { attributes, kind, links = [] }: ReceiveOptions
+): Effect.Effect<Tracer.SpanOptions> =>
+  Effect.withFiber(({ context }) => {
+    const trust = Context.get(context, CurrentTrust)
+    const unreadable = trust === "ignore" ? [] : (sent.unreadable ?? [])
+    for (const field of unreadable) unreadableFields(field).updateUnsafe(1, context)
+    const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
+    const follows = trust === "follow"
+    return Effect.succeed({
+      kind,
+      captureStackTrace: false,
+      attributes: { ...attributes, ...(unreadable.length > 0 && { [Key.unreadable]: unreadable }) },
+      ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
+      links: caller !== undefined && !follows ? [{ span: caller, attributes: {} }, ...links] : links
     })
+  })
 
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
   // Carriers come from outside: a message's header may be anything, whatever its type says.

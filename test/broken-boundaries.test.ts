@@ -199,7 +199,7 @@ const boundaries: ReadonlyArray<Boundary> = [
     name: "Effect's RPC",
     call: Effect.gen(function* () {
       const server = createServer()
-      const rpc = RpcServer.layerHttp({ group: Works, path: "/work", protocol: "http", disableTracing: true }).pipe(
+      const rpc = RpcServer.layerHttp({ group: Works, path: "/work", protocol: "http" }).pipe(
         Layer.provide([
           Works.toLayer({ Work: () => Effect.succeed("done") }),
           Rpc.layerServer,
