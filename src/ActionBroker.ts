@@ -27,13 +27,13 @@ export interface Call {
 }
 
 /**
- * Nobody is able to do that, or it has failed.
+ * Nobody is able to do that, it has failed, or no answer has come in time: then somebody may be at it all the same.
  *
  * @since 0.1.0
  */
 export class ActionError extends Schema.TaggedError<ActionError>()("ActionError", {
   capability: Schema.String,
-  reason: Schema.Literals(["unknown", "failed"]),
+  reason: Schema.Literals(["unknown", "failed", "timeout"]),
   message: Schema.String
 }) {}
 
@@ -46,7 +46,7 @@ export class ActionBroker extends Context.Service<
   ActionBroker,
   {
     readonly call: (call: Call) => Effect.Effect<unknown, ActionError>
-    /** Answers the calls of a capability for as long as the scope lives; the last who says so does. */
+    /** Answers the calls of a capability for as long as the scope lives; of several who say so, each call goes to one. */
     readonly answer: (
       capability: string,
       handle: (call: Call) => Effect.Effect<unknown, ActionError>
@@ -57,7 +57,7 @@ export class ActionBroker extends Context.Service<
 /**
  * Asks for an action, as a span `action.invoke` that the other side goes on with.
  *
- * **Fails with** `ActionError` where nobody is able to do it, and where it has failed.
+ * **Fails with** `ActionError` where nobody is able to do it or answers in time, and where it has failed.
  *
  * @since 0.1.0
  */
@@ -115,11 +115,16 @@ export const answer = <A, E, R>(
     )
   })
 
-const failure = (capability: string, reason: ActionError["reason"], message: string) =>
+/**
+ * Says why a call came to nothing, for brokers.
+ *
+ * @since 0.1.0
+ */
+export const failure = (capability: string, reason: ActionError["reason"], message: string): ActionError =>
   new ActionError({ capability, reason, message: `Cannot do "${capability}": ${message}` })
 
 /**
- * A broker within the process.
+ * A broker within the process; `handspan/bus/Actions` is one between processes. Of several who answer, the last does.
  *
  * @since 0.1.0
  */

@@ -331,8 +331,12 @@ export const bury = (
     })
   )
 
-/** 128 random bits, from whichever source of chance the program has. */
-const newId: Effect.Effect<string> = Effect.map(
+/**
+ * Makes an id of 128 random bits, from whichever source of chance the program has.
+ *
+ * @since 0.1.0
+ */
+export const newId: Effect.Effect<string> = Effect.map(
   Effect.all(Array.from({ length: 4 }, () => Random.nextIntBetween(0, 2 ** 32))),
   (words) => words.map((word) => Hex.ofWord(word)).join("")
 )
