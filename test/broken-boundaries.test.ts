@@ -12,6 +12,7 @@ import { createServer, request as send, type Server as NodeServer, type ServerRe
 import type { AddressInfo } from "node:net"
 import * as ActionBroker from "../src/ActionBroker.ts"
 import * as Bridge from "../src/Bridge.ts"
+import * as Actions from "../src/bus/Actions.ts"
 import * as Connection from "../src/Connection.ts"
 import * as Envelope from "../src/Envelope.ts"
 import * as EventBus from "../src/EventBus.ts"
@@ -164,6 +165,23 @@ const onMessages = {
 
 const Works = RpcGroup.make(EffectRpc.make("Work", { success: Schema.String })).middleware(Rpc.Traced)
 
+/** A call by name, over this broker. */
+const callOf = (broker: Layer.Layer<ActionBroker.ActionBroker>): Boundary["call"] =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(broker)
+    yield* Effect.provide(
+      ActionBroker.answer("work", () => Effect.succeed("done")),
+      context
+    )
+    return (headers) =>
+      Effect.provide(
+        Effect.flatMap(ActionBroker.ActionBroker, (broker) =>
+          broker.call({ capability: "work", headers: asRecord(headers), input: null })
+        ),
+        context
+      )
+  })
+
 const boundaries: ReadonlyArray<Boundary> = [
   {
     name: "Effect's HTTP server",
@@ -293,22 +311,10 @@ const boundaries: ReadonlyArray<Boundary> = [
     }),
     never: onMessages
   },
+  { name: "a call of an ActionBroker", call: callOf(ActionBroker.layerMemory) },
   {
-    name: "a call of an ActionBroker",
-    call: Effect.gen(function* () {
-      const context = yield* Layer.build(ActionBroker.layerMemory)
-      yield* Effect.provide(
-        ActionBroker.answer("work", () => Effect.succeed("done")),
-        context
-      )
-      return (headers) =>
-        Effect.provide(
-          Effect.flatMap(ActionBroker.ActionBroker, (broker) =>
-            broker.call({ capability: "work", headers: asRecord(headers), input: null })
-          ),
-          context
-        )
-    })
+    name: "a call over the event bus",
+    call: callOf(Layer.provide(Actions.layer(), EventBus.layerMemory).pipe(Layer.orDie))
   },
   {
     name: "gRPC",

@@ -1,5 +1,5 @@
-// Runs the contract of the event bus on a real Redis and a real NATS server, and kills and restarts both while agents are at
-// work. The servers are Debian's packages, installed here where they are absent; they listen on loopback, and end with the tests.
+// Runs the contract of the event bus on a real Redis and a real NATS server, kills and restarts both while agents are at work,
+// and has agents call each other over both. The servers are Debian's packages; they listen on loopback, and end with the tests.
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -10,9 +10,11 @@ import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { jetstream } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { Deferred, type Duration, Effect, Fiber, Layer, Logger, Queue } from "effect"
+import { Deferred, type Duration, Effect, Exit, Fiber, Layer, Logger, Queue } from "effect"
 import { Redis } from "effect/persistence/Redis"
 import { afterAll, beforeAll } from "vitest"
+import * as ActionBroker from "../../src/ActionBroker.ts"
+import * as Actions from "../../src/bus/Actions.ts"
 import * as NatsBus from "../../src/bus/Nats.ts"
 import * as RedisBus from "../../src/bus/Redis.ts"
 import * as EventBus from "../../src/EventBus.ts"
@@ -208,6 +210,51 @@ for (const [name, { forget, impatient, layer, poison, server }] of Object.entrie
         assert.match(away.message, /^Cannot publish on "away" over (redis|nats): /)
         assert.strictEqual((yield* EventBus.publish("away", { type: "job", payload: 1 })).payload, 1)
       }).pipe(Effect.provide(impatient))
+    )
+  })
+
+  describe(`bus/Actions over ${name}`, () => {
+    /** With a connection of its own, as another process has. */
+    const broker = Layer.build(Layer.fresh(Layer.provide(Actions.layer(), layer)))
+
+    it.live("brings calls from one connection to another, in one trace", () =>
+      Effect.gen(function* () {
+        const program = Effect.gen(function* () {
+          const [calling, answering] = [yield* broker, yield* broker]
+          const answer = (capability: string, handle: (input: unknown) => Effect.Effect<unknown>) =>
+            Effect.provide(ActionBroker.answer(capability, handle), answering)
+          yield* answer("double", (input) => Effect.succeed(Number(input) * 2))
+          yield* answer("fail", () => Effect.die("try later"))
+          yield* answer("big", () => Effect.succeed(1n))
+          const ask = (capability: string, input: unknown) =>
+            Effect.provide(ActionBroker.invoke(capability, input), calling)
+          const problems = Effect.forEach(["fail", "big"], (capability) =>
+            Effect.map(Effect.flip(ask(capability, null)), ({ message }) => message)
+          )
+          return yield* Effect.all({
+            doubled: Effect.forEach([1, 2, 3], (input) => ask("double", input), { concurrency: 3 }),
+            problems,
+            unsendable: Effect.map(Effect.flip(ask("double", 1n)), ({ message }) => message)
+          }).pipe(Effect.withSpan("plan"))
+        })
+        const { exit, trace } = yield* Testing.record(Effect.scoped(program), { clock: "live" })
+        if (!Exit.isSuccess(exit)) return yield* exit
+        const { doubled, problems, unsendable } = exit.value
+        assert.deepStrictEqual(doubled, [2, 4, 6])
+        assert.strictEqual(problems[0], 'Cannot do "fail": try later')
+        assert.match(problems[1]!, /^Cannot do "big": Cannot publish on "action\.answers\..*BigInt/)
+        assert.match(unsendable, /^Cannot do "double": Cannot publish on "action\.calls\.double".*BigInt/)
+        const { anyOrder, span } = Testing.Tree
+        const call = span("action.invoke", [span("action.handle")])
+        const failed = span("action.invoke", {
+          status: "error",
+          children: [span("action.handle", { status: "error" })]
+        })
+        const unanswered = span("action.invoke", { status: "error", children: [span("action.handle")] })
+        Testing.expectTrace(trace).toMatchTree(
+          span("plan", anyOrder(call, call, call, failed, unanswered, span("action.invoke", { status: "error" })))
+        )
+      })
     )
   })
 }
