@@ -1,6 +1,6 @@
 /**
  * The span of a fiber where its program calls out: for Promises, callbacks and async generators of other people's code, and for
- * the Effects that such code runs. Fibers know their span without it. It costs only where a program waits for plain code.
+ * the Effects that such code runs. Fibers know their span without it. It costs only where a fiber waits.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Ambient from "./exporter/Ambient.ts"
-import { caller, ofFiber, running } from "./ForeignCall.ts"
+import { caller, ofFiber, running, withCaller } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -20,7 +20,8 @@ import * as TraceContext from "./TraceContext.ts"
  * **Details**: in what a fiber waits for (`Effect.promise`, `Effect.callback`, `Stream.fromAsyncIterable` and all that is made
  * of them), functions wrapped by `Instrument` nest under its span, and so does what is run there by `Effect.runPromise`, under
  * this tracer. The span is OpenTelemetry's active one there too, for instrumentations that look for it, as long as a context
- * manager is registered. Code that a fiber runs without waiting knows it by the fiber.
+ * manager is registered. Code that a fiber runs without waiting knows it by the fiber. What was begun there and lives on, such as
+ * a server, is part of it until the span has ended.
  *
  * @since 0.1.0
  */
@@ -31,33 +32,22 @@ export const follow = (tracer: Tracer.Tracer): Effect.Effect<Tracer.Tracer, neve
     Object.create(tracer, { context: { value: callOut } })
   )
 
-/** A primitive that calls plain code and waits for it: Effect's `Async`. Its shape is held by a test. */
+/** A primitive by which a fiber waits for others, plain code among them: Effect's `Async`. */
 interface Waiting<X> extends Tracer.EffectPrimitive<X> {
-  register?: (
-    this: unknown,
-    resume: (effect: Effect.Effect<unknown, unknown>) => void,
-    signal?: AbortSignal
-  ) => Effect.Effect<void> | void
+  readonly register?: unknown
 }
 
 const evaluate = "~effect/Effect/evaluate"
 
+/** A fiber goes on in the place that it waited in, so what is entered here is left by itself. */
 const callOut = <X>(primitive: Waiting<X>, fiber: Fiber.Fiber<unknown, unknown>): X => {
-  const { register } = primitive
   const { span } = fiber.cache
-  if (register === undefined || span === undefined || !fiber.cache.tracerEnabled) return primitive[evaluate](fiber)
-  const before = running.getStore()
-  const active = Api.context.active()
-  const within = contextOf(span, fiber.getRef(TraceContext.CurrentBaggage), active)
-  const call = ofFiber(fiber, span, span)
-  const entered: Waiting<X> = Object.create(primitive)
-  entered.register = function (resume, signal) {
-    // What comes after is the fiber's own, and not of the call: the span may be over by then.
-    const leave = (effect: Effect.Effect<unknown, unknown>) =>
-      running.run(before, () => Api.context.with(active, () => resume(effect)))
-    return running.run(call, () => Api.context.with(within, () => register.call(this, leave, signal)))
+  if (primitive.register === undefined || span === undefined || !fiber.cache.tracerEnabled) {
+    return primitive[evaluate](fiber)
   }
-  return entered[evaluate](fiber)
+  const within = contextOf(span, fiber.getRef(TraceContext.CurrentBaggage), Api.context.active())
+  const call = { ...ofFiber(fiber, span, span), endsWithSpan: true }
+  return running.run(call, () => Api.context.with(within, () => primitive[evaluate](fiber)))
 }
 
 interface Entered {
@@ -88,8 +78,11 @@ const adoptStrays = (): void => {
   native = Tracer.nativeTracer.span
   ;(Tracer.nativeTracer as Native).span = (options) => {
     const call = caller()
-    const tracer = call === undefined ? Tracer.nativeTracer : Context.get(call.context, Tracer.Tracer)
-    return tracer === Tracer.nativeTracer ? native.call(tracer, options) : tracer.span(options)
+    const tracer = call === undefined ? undefined : Context.get(call.context, Tracer.Tracer)
+    if (tracer?.context !== callOut) return native.call(Tracer.nativeTracer, options)
+    const adopted = withCaller(options)
+    // That tracer may itself hand spans on to this one.
+    return running.run(undefined, () => tracer.span(adopted))
   }
 }
 

@@ -82,6 +82,8 @@ export const Key = {
   mcpResourceUri: "mcp.resource.uri",
   jsonRpcRequestId: "jsonrpc.request.id",
   httpMethod: "http.request.method",
+  /** The method as it came, where it is none that everybody knows. */
+  httpMethodOriginal: "http.request.method_original",
   httpStatus: "http.response.status_code",
   rpcSystem: "rpc.system.name",
   rpcMethod: "rpc.method",

@@ -1,7 +1,6 @@
 /**
  * A span over a request and its answer: it may have failed by what the answer says, though whoever asked gets the answer all the
- * same. What says so is `HttpSpan`'s, `McpSpan`'s and
- * `DatabaseSpan`'s.
+ * same. What says so is `HttpSpan`'s, `McpSpan`'s and `DatabaseSpan`'s.
  *
  * @since 0.1.0
  */

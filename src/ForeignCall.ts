@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
@@ -19,10 +19,12 @@ export interface ForeignCall {
   readonly opened: () => Tracer.AnySpan
   /** The span around whoever traces it. */
   readonly around: Tracer.AnySpan | undefined
-  /** The fiber that called it. Those that begin in there are other ones. */
-  readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** The id of the fiber that called it: those that begin in there are other ones. Not the fiber, which has what came of it. */
+  readonly fiberId: number | undefined
   /** What the Effects that belong to it run with, tracer and baggage included. */
   readonly context: Context.Context<never>
+  /** Whether nothing belongs to it any more once its span has ended: what it began may live on, such as a server. */
+  readonly endsWithSpan?: boolean | undefined
 }
 
 /**
@@ -70,6 +72,14 @@ export const inside = <Value>(): Inside<Value> =>
  */
 export const running: Inside<ForeignCall> = inside()
 
+/** The call that is running, as long as anything belongs to it. */
+const ofNow = (): ForeignCall | undefined => {
+  const call = running.getStore()
+  if (call?.endsWithSpan !== true) return call
+  const span = call.opened()
+  return span._tag === "Span" && span.status._tag === "Ended" ? undefined : call
+}
+
 /**
  * The call that the running fiber began in, or plain code that no fiber runs; `undefined` for the fiber that made the call
  * itself, which goes on after it.
@@ -77,9 +87,17 @@ export const running: Inside<ForeignCall> = inside()
  * @since 0.1.0
  */
 export const caller = (): ForeignCall | undefined => {
-  const call = running.getStore()
-  return call === undefined || (call.fiber !== undefined && call.fiber === Fiber.getCurrent()) ? undefined : call
+  const call = ofNow()
+  return call?.fiberId !== undefined && call.fiberId === Fiber.getCurrent()?.id ? undefined : call
 }
+
+/**
+ * What a fiber has of a service: its own, or else what the call has that it began in.
+ *
+ * @since 0.1.0
+ */
+export const serviceOf = <A>(fiber: Fiber.Fiber<unknown, unknown>, key: Context.Reference<A>): A =>
+  Context.getOrUndefined(fiber.context, key) ?? Context.get(caller()?.context ?? fiber.context, key)
 
 /**
  * The call of plain code that a fiber makes inside of a span, for whoever traces that code inside of another one.
@@ -87,10 +105,10 @@ export const caller = (): ForeignCall | undefined => {
  * @since 0.1.0
  */
 export const ofFiber = (
-  fiber: Fiber.Fiber<unknown, unknown>,
+  { context, id: fiberId }: Fiber.Fiber<unknown, unknown>,
   span: Tracer.AnySpan,
   around: Tracer.AnySpan | undefined
-): ForeignCall => ({ opened: () => span, around, fiber, context: fiber.context })
+): ForeignCall => ({ opened: () => span, around, fiberId, context })
 
 type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]
 
@@ -113,13 +131,17 @@ export const withCaller = (span: SpanOptions): SpanOptions => {
  * @since 0.1.0
  */
 export const spanWithin = (around: Tracer.AnySpan | undefined): (() => Tracer.AnySpan | undefined) => {
-  const call = running.getStore()
-  const fiber = Fiber.getCurrent()
-  // The fiber began in the call, or has nothing to do with it.
-  const span = fiber === undefined || fiber === call?.fiber ? undefined : fiber.cache.span
+  const call = ofNow()
+  const span = fiberWithin(call)?.cache.span
   if (span !== undefined) return () => span
   if (call === undefined) return () => around
   return () => (call.around !== around && isInside(around, call.opened()) ? around : call.opened())
+}
+
+/** The fiber that runs here and now, where it began in the call or has nothing to do with it. */
+const fiberWithin = (call: ForeignCall | undefined): Fiber.Fiber<unknown, unknown> | undefined => {
+  const fiber = Fiber.getCurrent()
+  return fiber?.id === call?.fiberId ? undefined : fiber
 }
 
 const isInside = (span: Tracer.AnySpan | undefined, outer: Tracer.AnySpan): boolean => {
@@ -130,12 +152,13 @@ const isInside = (span: Tracer.AnySpan | undefined, outer: Tracer.AnySpan): bool
 }
 
 /**
- * Finds what Effects of plain code run with, here and now: that of the innermost fiber or call, or what it was traced with.
+ * Finds what Effects of plain code run with, here and now: what it was traced with, and over that what the innermost fiber or
+ * call runs with.
  *
  * @since 0.1.0
  */
 export const contextWithin = (own: Context.Context<never>): Context.Context<never> => {
-  const call = running.getStore()
-  const fiber = Fiber.getCurrent()
-  return fiber !== undefined && fiber !== call?.fiber ? fiber.context : (call?.context ?? own)
+  const call = ofNow()
+  const inner = fiberWithin(call)?.context ?? call?.context
+  return inner === undefined || inner === own ? own : Context.merge(own, inner)
 }

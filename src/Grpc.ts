@@ -13,12 +13,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import { contextWithin, type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
 import * as Propagator from "./Propagator.ts"
 import * as SpanEnd from "./SpanEnd.ts"
-import * as TraceContext from "./TraceContext.ts"
 
 /**
  * How calls are told.
@@ -87,7 +87,6 @@ export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
     const own = fiber.context
-    const run = Effect.runForkWith(fiber.context)
     return Effect.succeed((callOptions, nextCall) => {
       const next = nextCall(callOptions)
       const ended = Deferred.makeUnsafe<End>()
@@ -106,13 +105,9 @@ export const client = (options: Options = {}): Effect.Effect<GrpcJs.Interceptor>
             attributes: { ...attributesOf(method), ...serverOf(withoutScheme(next.getPeer())) }
           })
           const parent = spanWithin(around)()
-          const baggage = Context.get(contextWithin(own), TraceContext.CurrentBaggage)
-          run(
-            (parent === undefined ? span : Effect.withParentSpan(span, parent)).pipe(
-              Effect.provideService(TraceContext.CurrentBaggage, baggage),
-              Effect.exit
-            )
-          )
+          // The metadata must be written by the time that it is sent.
+          const context = Context.add(contextWithin(own), Scheduler.PreventSchedulerYield, true)
+          Effect.runForkWith(context)(Effect.exit(parent === undefined ? span : Effect.withParentSpan(span, parent)))
           const onReceiveStatus = (received: GrpcJs.StatusObject) => {
             const status = statusOf(received.code)
             const isInterrupted = isTakenBack && status === "CANCELLED"
@@ -273,7 +268,7 @@ class ServedCall implements ForeignCall {
   failure: Exit.Exit<never, unknown> | undefined
   readonly opened: () => Tracer.Span
   readonly around: Tracer.AnySpan | undefined
-  readonly fiber = undefined
+  readonly fiberId = undefined
   readonly context: Context.Context<never>
 
   constructor(span: Tracer.Span, around: Tracer.AnySpan | undefined, context: Context.Context<never>) {

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,11 +20,11 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 import { contextWithin, ofFiber, running, spanWithin } from "./ForeignCall.ts"
 import * as HttpSpan from "./HttpSpan.ts"
 import * as Propagator from "./Propagator.ts"
-import * as TraceContext from "./TraceContext.ts"
 
 /**
  * Makes a client whose requests are spans that the other side goes on with, by the propagator that is in place. They take the
@@ -50,13 +51,17 @@ export const client = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient
                 HttpClientRequest.updateHeaders(request, () => Headers.fromInput(headers))
               )
             : Effect.succeed(request)
+          // Those that the client makes on its way, for a token say, have spans of their own.
+          const isOffFor = fiber.getRef(HttpClient.TracerDisabledWhen)
+          const isOurs = ({ method, url }: HttpClientRequest.HttpClientRequest) =>
+            method === request.method && url === request.url
           return HttpSpan.sent(self.postprocess(told), {
             name: fiber.getRef(HttpClient.SpanNameGenerator)(request),
             method: request.method,
             url: Option.getOrUndefined(HttpClientRequest.toUrl(request)),
             redactedNames: [...fiber.getRef(UrlParams.CurrentRedactedNames), ...redactedParams],
             statusOf: statusOfResponse
-          }).pipe(Effect.provideService(HttpClient.TracerDisabledWhen, () => true))
+          }).pipe(Effect.provideService(HttpClient.TracerDisabledWhen, (other) => isOurs(other) || isOffFor(other)))
         })
       ),
     self.preprocess
@@ -144,43 +149,41 @@ export const layerServer: Layer.Layer<HttpServer.HttpServer, never, HttpServer.H
  * @since 0.1.0
  */
 export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.Effect<typeof globalThis.fetch> =>
-  Effect.withFiber((fiber) => {
-    const around = fiber.cache.span
-    const run = Effect.runPromiseWith(fiber.context)
-    const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
-    return Effect.succeed((input, init) => {
-      const request = input instanceof Request ? input : undefined
-      const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
-      const own = new globalThis.Headers(init?.headers ?? request?.headers)
+  Effect.withFiber(({ cache: { span: around }, context: own }) =>
+    Effect.succeed((input, init) => {
       const parent = spanWithin(around)()
-      const work = Effect.flatMap(Propagator.inject(Object.fromEntries(own)), (headers) =>
-        // As a defect it is what the promise is rejected with.
-        Effect.promise(async () => base(input, { ...init, headers }))
-      )
-      const traced = HttpSpan.sent(work, {
-        name: method,
-        method,
-        url: Result.getOrUndefined(Result.try(() => new URL(input instanceof Request ? input.url : input))),
-        redactedNames,
-        statusOf: statusOfResponse
-      })
-      const baggage = Context.get(contextWithin(fiber.context), TraceContext.CurrentBaggage)
-      return run(
-        (parent === undefined ? traced : Effect.withParentSpan(traced, parent)).pipe(
-          Effect.provideService(TraceContext.CurrentBaggage, baggage)
+      const traced = Effect.flatMap(UrlParams.CurrentRedactedNames, (redactedNames) => {
+        const request = input instanceof Request ? input : undefined
+        const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
+        const headers = new globalThis.Headers(init?.headers ?? request?.headers)
+        const work = Effect.flatMap(Propagator.inject(Object.fromEntries(headers)), (headers) =>
+          // As a defect it is what the promise is rejected with.
+          Effect.promise(async () => base(input, { ...init, headers }))
         )
+        return HttpSpan.sent(work, {
+          name: method,
+          method,
+          url: Result.getOrUndefined(Result.try(() => new URL(input instanceof Request ? input.url : input))),
+          redactedNames,
+          statusOf: statusOfResponse
+        })
+      })
+      return Effect.runPromiseWith(contextWithin(own))(
+        parent === undefined ? traced : Effect.withParentSpan(traced, parent)
       )
     })
-  })
+  )
 
 const statusOfResponse = (exit: Exit.Exit<{ readonly status: number }, unknown>): number | undefined =>
   Exit.isSuccess(exit) ? exit.value.status : undefined
 
 /**
  * Traces a handler of requests in the style of `Deno.serve`: each request is a span that goes on with its caller's trace, as
- * far as `Propagator.CurrentTrust` allows. The handler may give an Effect, which sees span and baggage, a Promise or a Response.
+ * far as `Propagator.CurrentTrust` allows. The handler may give an Effect, which sees span and baggage and is interrupted when the
+ * caller has gone, a Promise or a Response.
  *
- * **Details**: functions wrapped by `Instrument` nest under the request that they run in. A handler that fails rejects, as
+ * **Details**: the span ends with the response; a body that is streamed after it is not followed. Functions wrapped by
+ * `Instrument` nest under the request that they run in. A handler that fails rejects, as
  * without tracing.
  *
  * @example
@@ -208,25 +211,41 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
     const run = Effect.runPromiseWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((request, ...rest) => {
+      const gone = Effect.andThen(aborted(request.signal), Effect.interrupt)
       const work = Effect.flatMap(callWithin(around), (call): Effect.Effect<Response, E, R> =>
         Effect.flatMap(
           Effect.promise(async () => running.run(call, () => handle(request, ...rest))),
-          (given) => (Effect.isEffect(given) ? given : Effect.succeed(given))
+          (given) => (Effect.isEffect(given) ? Effect.raceFirst(given, gone) : Effect.succeed(given))
         )
       )
+      const served = HttpSpan.received(work, {
+        name: request.method,
+        method: request.method,
+        url: new URL(request.url),
+        redactedNames,
+        headers: request.headers,
+        userAgent: request.headers.get("user-agent") ?? undefined,
+        clientAddress: undefined,
+        statusOf: (exit) => statusOfResponse(exit) ?? (isInterrupted(exit) ? undefined : 500)
+      })
       return run(
-        HttpSpan.received(work, {
-          name: request.method,
-          method: request.method,
-          url: new URL(request.url),
-          redactedNames,
-          headers: request.headers,
-          userAgent: request.headers.get("user-agent") ?? undefined,
-          clientAddress: undefined,
-          statusOf: (exit) => statusOfResponse(exit) ?? 500
-        })
+        Effect.catchCause(served, (cause) =>
+          // Nobody is there to see it; Effect's own handlers say the same.
+          Cause.hasInterruptsOnly(cause) ? Effect.succeed(new Response(null, { status: 499 })) : Effect.failCause(cause)
+        )
       )
     })
+  })
+
+const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+
+const aborted = (signal: AbortSignal): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const listener = () => resume(Effect.void)
+    if (signal.aborted) listener()
+    signal.addEventListener("abort", listener)
+    return Effect.sync(() => signal.removeEventListener("abort", listener))
   })
 
 /** The call of plain code that answers the request whose span is running. */
@@ -252,7 +271,7 @@ interface NodeResponse {
 
 /**
  * Traces a listener of `node:http`, as `handler` does one of Web requests. The span ends when the response has been sent; where
- * the caller went away before, as interrupted. The listener may give an Effect, which is run.
+ * the caller went away before, as interrupted. The listener may give an Effect, which is run, and interrupted then.
  *
  * **Details**: what the listener throws is thrown on, as without tracing.
  *
@@ -264,27 +283,40 @@ export const nodeListener = <Incoming extends NodeRequest, Outgoing extends Node
 ): Effect.Effect<(incoming: Incoming, outgoing: Outgoing) => void, never, Exclude<R, Tracer.ParentSpan>> =>
   Effect.withFiber((fiber) => {
     const around = fiber.cache.span
-    const run = Effect.runForkWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
+    // The listener is called at once, whatever else there is to do; what it does itself gives way as ever.
+    const yields = [Scheduler.PreventSchedulerYield, fiber.getRef(Scheduler.PreventSchedulerYield)] as const
+    const run = Effect.runForkWith(
+      Context.add(
+        fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>,
+        Scheduler.PreventSchedulerYield,
+        true
+      )
+    )
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((incoming, outgoing) => {
       let thrown: { readonly error: unknown } | undefined
       // Listened to at once: it may be closed before the listener is through.
       const closed = new Promise<void>((resolve) => outgoing.once("close", resolve))
+      const gone = Effect.andThen(
+        Effect.promise(() => closed),
+        Effect.suspend(() => (outgoing.writableFinished ? Effect.never : Effect.void))
+      )
       const work = Effect.gen(function* () {
-        const call = yield* callWithin(around)
+        const own = yield* callWithin(around)
+        const call = { ...own, context: Context.add(own.context, ...yields) }
         const given = Result.try(() => running.run(call, () => listener(incoming, outgoing)))
         if (Result.isFailure(given)) return yield* Effect.die((thrown = { error: given.failure }).error)
-        if (Effect.isEffect(given.success)) yield* given.success
+        if (Effect.isEffect(given.success))
+          yield* Effect.raceFirst(Effect.provideService(given.success, ...yields), gone)
         yield* Effect.promise(() => closed)
         return outgoing.writableFinished ? outgoing.statusCode : yield* Effect.interrupt
       })
       const { headers, method = "GET", socket } = incoming
-      const base = `http${socket.encrypted ? "s" : ""}://${String(headers["host"])}`
       run(
         HttpSpan.received(work, {
           name: method,
           method,
-          url: Result.getOrUndefined(Result.try(() => new URL(incoming.url ?? "", base))),
+          url: urlOf(incoming),
           redactedNames,
           headers,
           userAgent: [headers["user-agent"]].flat()[0],
@@ -295,3 +327,11 @@ export const nodeListener = <Incoming extends NodeRequest, Outgoing extends Node
       if (thrown !== undefined) throw thrown.error
     })
   })
+
+/** A path is one whatever it begins with; without a host there is no URL (RFC 9112 §3.2). */
+const urlOf = ({ headers, socket, url = "/" }: NodeRequest): URL | undefined => {
+  const host = headers["host"]
+  if (url.startsWith("/") && (typeof host !== "string" || host === "")) return undefined
+  const base = `http${socket.encrypted ? "s" : ""}://${String(host)}`
+  return Result.getOrUndefined(Result.try(() => new URL(url.startsWith("/") ? `${base}${url}` : url)))
+}

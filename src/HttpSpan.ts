@@ -10,6 +10,7 @@ import * as UrlParams from "effect/http/UrlParams"
 import type * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as Exchange from "./Exchange.ts"
+import { cut } from "./Excerpt.ts"
 import * as Propagator from "./Propagator.ts"
 
 /**
@@ -36,7 +37,7 @@ export interface Request<A, E> {
  */
 export const sent = <A, E, R>(work: Effect.Effect<A, E, R>, request: Request<A, E>) =>
   exchange(work, request.statusOf, 400, (effect: Effect.Effect<unknown, unknown, R>) =>
-    Effect.withSpan(effect, request.name, {
+    Effect.withSpan(effect, nameOf(request), {
       kind: "client",
       captureStackTrace: false,
       attributes: attributesOf(request)
@@ -62,7 +63,7 @@ export const received = <A, E, R>(
     request.statusOf,
     500,
     Propagator.receive(request.headers, {
-      name: request.name,
+      name: nameOf(request),
       kind: "server",
       attributes: {
         ...attributesOf(request),
@@ -73,9 +74,18 @@ export const received = <A, E, R>(
   )
 
 const attributesOf = ({ method, redactedNames, url }: Request<never, never>): Record<string, unknown> => ({
-  [Key.httpMethod]: method,
+  ...(methods.has(method)
+    ? { [Key.httpMethod]: method }
+    : { [Key.httpMethod]: "_OTHER", [Key.httpMethodOriginal]: cut(method, 255) }),
   ...(url && ofUrl(url, redactedNames))
 })
+
+/** Those that everybody knows: anybody may call with any other (OpenTelemetry HTTP Spans, `http.request.method`). */
+const methods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"])
+
+/** A name must not be whatever an outsider calls his method. */
+const nameOf = ({ method, name }: Request<never, never>): string =>
+  name === method && !methods.has(method) ? "HTTP" : name
 
 /** Where a request goes, without user, password and the values of secret parameters. */
 const ofUrl = (url: URL, redactedNames: ReadonlyArray<string | RegExp>): Record<string, unknown> => {

@@ -248,7 +248,9 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
       // The wrapped function's own exception goes on as it is: this is plain code, not an Effect.
       let result: unknown
       try {
-        result = running.run({ opened, around, fiber: Fiber.getCurrent(), context }, () => target.apply(this, args))
+        result = running.run({ opened, around, fiberId: Fiber.getCurrent()?.id, context }, () =>
+          target.apply(this, args)
+        )
       } catch (error) {
         end(Exit.die(error))
         throw error

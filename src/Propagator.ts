@@ -10,7 +10,7 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
-import { caller } from "./ForeignCall.ts"
+import { caller, serviceOf } from "./ForeignCall.ts"
 import { type Extracted, type Propagated, type Propagator, w3c } from "./PropagationFormat.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -54,14 +54,17 @@ export const CurrentPropagator: Context.Reference<Propagator> = Context.Referenc
  *
  * @since 0.1.0
  */
-export const current: Effect.Effect<Propagated> = Effect.withFiber((fiber) => {
-  const call = fiber.cache.span === undefined ? caller() : undefined
-  const own = Context.getOrUndefined(fiber.context, TraceContext.CurrentBaggage)
-  return Effect.succeed({
-    context: nearestContext(fiber.cache.span ?? call?.opened()),
-    baggage: own ?? Context.get(call?.context ?? fiber.context, TraceContext.CurrentBaggage)
+export const current: Effect.Effect<Propagated> = Effect.withFiber((fiber) =>
+  Effect.succeed({
+    context: nearestContext(fiber.cache.span ?? caller()?.opened()),
+    baggage: serviceOf(fiber, TraceContext.CurrentBaggage)
   })
-})
+)
+
+/** The propagator of the running fiber, or of the call that it began in. */
+const propagator: Effect.Effect<Propagator> = Effect.withFiber((fiber) =>
+  Effect.succeed(serviceOf(fiber, CurrentPropagator))
+)
 
 const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceContext | undefined => {
   for (
@@ -94,7 +97,7 @@ const nearestContext = (span: Tracer.AnySpan | undefined): TraceContext.TraceCon
  * @since 0.1.0
  */
 export const inject = (carrier: { readonly [name: string]: string } = {}): Effect.Effect<Record<string, string>> =>
-  Effect.map(Effect.all([CurrentPropagator, current]), ([propagator, propagated]) => {
+  Effect.map(Effect.all([propagator, current]), ([propagator, propagated]) => {
     const own = Object.entries(carrier).filter(([name]) => !propagator.fields.includes(name.toLowerCase()))
     const headers = new Map(own)
     propagator.inject(propagated, (name, value) => headers.set(name, value))

@@ -43,9 +43,9 @@ export interface Subprocess {
  * Starts a program as a child, for as long as the scope lives.
  *
  * **Details**: the span and the baggage of whoever starts it are in its environment, as `TRACEPARENT`, `TRACESTATE` and `BAGGAGE`
- * (OpenTelemetry, Environment Variables as Context Propagation Carriers); `Tracing.layerFromEnv` reads them
- * there, and so does `continued`. When the scope closes, its
- * stdin ends, which tells it to stop; after 5 seconds it is killed. What it writes to stderr goes to ours.
+ * (OpenTelemetry, Environment Variables as Context Propagation Carriers); `Tracing.layerFromEnv` reads them there, and so does
+ * `continued`. When the scope closes, its stdin ends, which tells it to stop; after 5 seconds it is killed. What it writes to
+ * stderr goes to ours.
  *
  * **Fails with** `SubprocessError` where the program cannot be started.
  *

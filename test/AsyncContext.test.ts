@@ -3,7 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Api from "@opentelemetry/api"
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
-import { Effect, Exit, Fiber, Option, Stream, Tracer } from "effect"
+import { Context, Effect, Exit, Fiber, Option, Stream, Tracer } from "effect"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import * as Agent from "../src/Agent.ts"
 import * as Memory from "../src/exporter/Memory.ts"
 import { running } from "../src/ForeignCall.ts"
@@ -148,6 +150,83 @@ describe('context: "async"', () => {
       })
       yield* tracesOf(Effect.withSpan(program, "outer"))
       assert.deepStrictEqual(seen, ["aborted", "cleaned up", "at once", "failed"])
+    })
+  )
+
+  it.live("has what was begun in a call go on by itself when its span has ended, as a server does", () =>
+    Effect.gen(function* () {
+      const answers: Array<Promise<unknown>> = []
+      const program = Effect.gen(function* () {
+        const runtime = yield* Effect.context<never>()
+        const server = createServer((_, response) => {
+          const answer = Effect.sync(() => void response.end()).pipe(Effect.withSpan("request"))
+          // Without a span: those that the program began in are not the request's.
+          answers.push(Effect.runPromiseWith(Context.omit(Tracer.ParentSpan)(runtime))(answer))
+        })
+        yield* Effect.withSpan(
+          Effect.promise(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))),
+          "startup"
+        )
+        const { port } = server.address() as AddressInfo
+        yield* Effect.promise(async () => {
+          for (let i = 0; i < 2; i++) await (await fetch(`http://127.0.0.1:${port}/`)).text()
+          await Promise.all(answers)
+          await new Promise((resolve) => server.close(resolve))
+        })
+      })
+      const traces = yield* tracesOf(program)
+      assert.deepStrictEqual(
+        traces.map(({ spans }) => spans.map(({ name }) => name)),
+        [["startup"], ["request"], ["request"]]
+      )
+    })
+  )
+
+  it.live("tells what plain code runs the propagator and the baggage of its caller", () =>
+    Effect.gen(function* () {
+      const program = Effect.promise(async () => {
+        await turn()
+        return Effect.runPromise(Propagator.inject())
+      }).pipe(Effect.withSpan("outer"), Propagator.withRemoteParent({ baggage: "user=alice" }))
+      const headers = (propagators: ReadonlyArray<"b3" | "baggage">) =>
+        Effect.map(
+          Effect.provide(program, Tracing.layer({ exporters: [], context: "async", propagators })),
+          (headers) => Object.keys(headers).join()
+        )
+      assert.deepStrictEqual([yield* headers(["b3"]), yield* headers(["b3", "baggage"])], ["b3", "b3,baggage"])
+    })
+  )
+
+  it.live("keeps nothing of the fiber that calls, which has what came of it", () =>
+    Effect.gen(function* () {
+      const kept: Array<unknown> = []
+      const program = Effect.withFiber((fiber) =>
+        Effect.promise(async () => void kept.push(Object.values(running.getStore() ?? {}).includes(fiber)))
+      )
+      yield* tracesOf(Effect.withSpan(program, "outer"))
+      assert.deepStrictEqual(kept, [false])
+    })
+  )
+
+  it.live("leaves programs under other tracers alone, and those that hand spans on to Effect's own", () =>
+    Effect.gen(function* () {
+      const native = Tracer.nativeTracer
+      const names: Array<string> = []
+      const wrapping = Tracer.make({
+        span: (options) => {
+          names.push(options.name)
+          return native.span(options)
+        }
+      })
+      const stray = Effect.promise(async () => {
+        await turn()
+        return Effect.runPromise(Effect.withSpan(Effect.succeed(1), "stray"))
+      })
+      const program = Effect.withTracer(Effect.withSpan(stray, "outer"), wrapping)
+      const scoped = Effect.withSpan(stray, "outer").pipe(Instrument.withScope("house"), Effect.withTracer(native))
+      const both = Effect.andThen(program, scoped)
+      assert.strictEqual(yield* Effect.provide(both, Tracing.layerAmbientWith({ context: "async" })), 1)
+      assert.deepStrictEqual(names, ["outer"])
     })
   )
 

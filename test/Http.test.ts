@@ -1,11 +1,12 @@
 // Requests over real HTTP on loopback, by Effect's client and server and by plain ones, in every pairing.
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Layer, Scope } from "effect"
+import { Deferred, Effect, Exit, Layer, References, Scope } from "effect"
 import {
   FetchHttpClient,
   HttpClient,
   HttpClientRequest,
+  HttpClientResponse,
   HttpMiddleware,
   HttpRouter,
   HttpServer,
@@ -320,7 +321,76 @@ describe("Http.client", () => {
   )
 })
 
+/** What a server answers to a request as it is written, and its side of the connection closed. */
+const written = (base: string, request: string) =>
+  Effect.callback<string>((resume) => {
+    const socket = connect(Number(new URL(base).port), "127.0.0.1", () => socket.end(request))
+    let answer = ""
+    socket.setEncoding("utf8").on("data", (chunk: string) => (answer += chunk))
+    socket.on("close", () => resume(Effect.succeed(answer)))
+  })
+
 describe("Http.nodeListener", () => {
+  it.live("tells of a request what it says, and takes nobody's word for a host", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const base = yield* listening(
+          yield* Http.nodeListener((_: IncomingMessage, outgoing: ServerResponse) => void outgoing.end())
+        )
+        yield* written(base, "GET //evil.example/admin HTTP/1.1\r\nHost: ours\r\nConnection: close\r\n\r\n")
+        yield* written(base, "GET /plain HTTP/1.0\r\n\r\n")
+      })
+      const { traces } = yield* record(program)
+      assert.deepStrictEqual(
+        traces.flatMap(({ spans }) =>
+          spans.map(({ attributes }) => [attributes["url.path"], attributes["server.address"], attributes["url.full"]])
+        ),
+        [
+          ["//evil.example/admin", "ours", "http://ours//evil.example/admin"],
+          [undefined, undefined, undefined]
+        ]
+      )
+    })
+  )
+
+  it.live("interrupts an Effect whose caller went away", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const arrived = yield* Deferred.make<void>()
+        const over = yield* Deferred.make<string>()
+        const listener = yield* Http.nodeListener((_: IncomingMessage, __: ServerResponse) =>
+          Effect.andThen(Deferred.succeed(arrived, undefined), Effect.never).pipe(
+            Effect.onInterrupt(() => Deferred.succeed(over, "interrupted"))
+          )
+        )
+        const base = yield* listening(listener)
+        const caller = connect(Number(new URL(base).port), "127.0.0.1")
+        caller.write("GET /photos HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        yield* Deferred.await(arrived)
+        caller.destroy()
+        return yield* Deferred.await(over)
+      })
+      const { exit, trace } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed("interrupted"))
+      assert.strictEqual(trace.spans[0]?.attributes["handspan.interrupted"], true)
+    })
+  )
+
+  it.live("calls its listener at once, and throws what that throws, however often fibers give way", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const listener = yield* Http.nodeListener(() => {
+          throw new TypeError("broken")
+        })
+        const outgoing = { statusCode: 200, writableFinished: false, once: () => undefined }
+        const incoming = { url: "/", headers: {}, socket: {} }
+        return yield* Effect.flip(Effect.try({ try: () => listener(incoming, outgoing), catch: String }))
+      }).pipe(Effect.provideService(References.MaxOpsBeforeYield, 16))
+      const { exit } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed("TypeError: broken"))
+    })
+  )
+
   it.live("ends the span as interrupted where the caller went away", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
@@ -380,7 +450,95 @@ describe("Http.handler", () => {
   )
 })
 
+describe("Http.client", () => {
+  it.live("traces the requests that a client makes on its way, too", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const base = HttpClient.make((request) =>
+        Effect.sync(() => {
+          told.push(`${request.url} ${request.headers["traceparent"] !== undefined}`)
+          return HttpClientResponse.fromWeb(request, new Response("ok"))
+        })
+      )
+      const withToken = HttpClient.transformResponse(base, (response) =>
+        Effect.andThen(Http.client(base).get("http://auth/token"), response)
+      )
+      const { trace } = yield* record(Http.client(withToken).get("http://photos/7"))
+      assert.deepStrictEqual(told, ["http://auth/token true", "http://photos/7 true"])
+      expectTrace(trace).toMatchTree(
+        span("GET", {
+          attributes: { "url.full": "http://photos/7" },
+          children: [span("GET", { attributes: { "url.full": "http://auth/token" } })]
+        })
+      )
+    })
+  )
+})
+
+describe("Http.handler", () => {
+  it.live("names no span after a method that nobody knows", () =>
+    Effect.gen(function* () {
+      const method = "X".repeat(300)
+      const program = Effect.gen(function* () {
+        const handle = yield* Http.handler(() => new Response("done"))
+        yield* Effect.promise(() => handle(new Request("http://localhost/", { method })))
+      })
+      const { trace } = yield* record(program)
+      const original = Tree.where(
+        "the beginning of the method",
+        (text) => String(text).startsWith("XXX") && String(text).length < 300
+      )
+      expectTrace(trace).toMatchTree(
+        span("HTTP", {
+          kind: "server",
+          attributes: { "http.request.method": "_OTHER", "http.request.method_original": original }
+        })
+      )
+    })
+  )
+
+  it.live("interrupts an Effect whose caller has gone", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const arrived = yield* Deferred.make<void>()
+        const gone = new AbortController()
+        const handle = yield* Http.handler(() => Effect.andThen(Deferred.succeed(arrived, undefined), Effect.never))
+        const answer = handle(new Request("http://localhost/", { signal: gone.signal }))
+        yield* Deferred.await(arrived)
+        gone.abort()
+        return (yield* Effect.promise(() => answer)).status
+      })
+      const { exit, trace } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed(499))
+      expectTrace(trace).toMatchTree(span("GET", { status: "unset", attributes: { "handspan.interrupted": true } }))
+    })
+  )
+})
+
 describe("Http.fetch and handler", () => {
+  it.live("write what the request's own propagator writes, and reject what fetch would", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const program = Effect.gen(function* () {
+        const fetch = yield* Http.fetch(async (input, init) => {
+          told.push([...new Request(input, init).headers.keys()].join())
+          return new Response("ok")
+        })
+        const handle = yield* Effect.provideService(
+          Http.handler(() => fetch("http://localhost/photo")),
+          Propagator.CurrentPropagator,
+          Propagator.b3
+        )
+        yield* Effect.promise(() => handle(new Request("http://localhost/")))
+        return yield* Effect.promise(() =>
+          fetch("http://localhost/photo", { headers: [["bad name", "1"]] }).catch((error: Error) => error.name)
+        )
+      })
+      const { exit } = yield* record(program)
+      assert.deepStrictEqual([told, exit], [["b3"], Exit.succeed("TypeError")])
+    })
+  )
+
   it.live("nest under and over functions of Instrument", () =>
     Effect.gen(function* () {
       const told: Array<string | null> = []
