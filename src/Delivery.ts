@@ -334,7 +334,9 @@ export const make = (exporter: Exporter, options: Options = {}): Effect.Effect<D
         yield* drain
         yield* release
         if (journal !== undefined && now() >= recoverAt) recover()
-        if (queue.isEmpty) work.closeUnsafe()
+        // Whoever was released may wait again already.
+        const isWaitedFor = waiting.some(({ sequence }) => queue.hasSettled(sequence))
+        if (queue.isEmpty && !isWaitedFor) work.closeUnsafe()
         else if (queue.isUrgent || queue.spooled > 0 || waiting.length > 0) hurry.openUnsafe()
       }
     }).pipe(untraced, BackgroundClock.provide, Effect.forkDetach)

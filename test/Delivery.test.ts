@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Logger, Scope } from "effect"
+import { Clock, Effect, Exit, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Delivery from "../src/Delivery.ts"
 import * as Exporter from "../src/Exporter.ts"
@@ -94,6 +94,18 @@ describe("Delivery.make", () => {
       yield* delivery.flush
       assert.deepStrictEqual(batches, [["span 1", "span 2"], ["span 3"]])
       assert.deepStrictEqual(yield* delivery.ledger, ledger({ started: 3, exported: 3 }))
+    })
+  )
+
+  it.effect("flush() returns at once where there is nothing to send, however often it is called in a row", () =>
+    Effect.gen(function* () {
+      const { batches, exporter } = collecting()
+      const delivery = yield* Delivery.make(exporter, {})
+      for (let n = 0; n < 5; n++) yield* delivery.flush
+      delivery.offer(span(1))
+      for (let n = 0; n < 5; n++) yield* delivery.flush
+      assert.deepStrictEqual(batches, [["span 1"]])
+      assert.strictEqual(yield* Clock.currentTimeMillis, 0)
     })
   )
 
