@@ -59,6 +59,9 @@ export type Port = { readonly postMessage: (message: unknown) => void } & (
 /**
  * Connects to a worker, or to whoever started this one, for as long as the scope lives. The port is its owner's to close.
  *
+ * **Gotchas**: a worker of the Web tells nobody that it has ended; close the scope where it is ended. One of `node:worker_threads`
+ * does.
+ *
  * @example
  * ```ts
  * import { Effect } from "effect"

@@ -18,6 +18,17 @@ export const variable = (header: string): string => header.toUpperCase().replace
 const read = (name: string): string | undefined =>
   Result.getOrUndefined(Result.try(() => globalThis.process?.env[name]))
 
+const carrier = Effect.map(Propagator.CurrentPropagator, ({ fields }) =>
+  fields.map((name) => [name, read(variable(name))] as const)
+)
+
+/**
+ * What the environment tells of a trace. Never fails.
+ *
+ * @since 0.1.0
+ */
+export const extracted: Effect.Effect<Propagator.Extracted> = Effect.flatMap(carrier, Propagator.extract)
+
 /**
  * Runs an effect as the continuation of the span that started this process, as its environment tells it; without one it stays
  * as it is. Never fails of itself; on Deno it needs `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`, and does without where it is
@@ -26,6 +37,4 @@ const read = (name: string): string | undefined =>
  * @since 0.1.0
  */
 export const continued = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Propagator.CurrentPropagator, ({ fields }) =>
-    effect.pipe(Propagator.withRemoteParent(fields.map((name) => [name, read(variable(name))])))
-  )
+  Effect.flatMap(carrier, (carrier) => Propagator.withRemoteParent(carrier)(effect))

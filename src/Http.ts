@@ -146,6 +146,9 @@ export const layerServer: Layer.Layer<HttpServer.HttpServer, never, HttpServer.H
  * Gives a `fetch` for plain TypeScript whose requests are spans under the tracing of the Effect that made it, children of its
  * span or of the innermost span or function wrapped by `Instrument` inside of that, and which the other side goes on with.
  *
+ * **Gotchas**: plain code that has waited knows no span but that of a request or of a wrapped function that it is in, unless
+ * `context` is `async`.
+ *
  * @since 0.1.0
  */
 export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.Effect<typeof globalThis.fetch> =>
@@ -221,7 +224,7 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
       const served = HttpSpan.received(work, {
         name: request.method,
         method: request.method,
-        url: new URL(request.url),
+        url: Result.getOrUndefined(Result.try(() => new URL(request.url))),
         redactedNames,
         headers: request.headers,
         userAgent: request.headers.get("user-agent") ?? undefined,
@@ -231,7 +234,9 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
       return run(
         Effect.catchCause(served, (cause) =>
           // Nobody is there to see it; Effect's own handlers say the same.
-          Cause.hasInterruptsOnly(cause) ? Effect.succeed(new Response(null, { status: 499 })) : Effect.failCause(cause)
+          Cause.hasInterruptsOnly(cause)
+            ? Effect.succeed(new Response(null, { status: HttpSpan.callerGone }))
+            : Effect.failCause(cause)
         )
       )
     })
@@ -274,6 +279,26 @@ interface NodeResponse {
  * the caller went away before, as interrupted. The listener may give an Effect, which is run, and interrupted then.
  *
  * **Details**: what the listener throws is thrown on, as without tracing.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Http from "handspan/Http"
+ * import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+ * import * as Testing from "handspan/testing"
+ *
+ * const program = Effect.gen(function* () {
+ *   const listener = yield* Http.nodeListener((_: IncomingMessage, response: ServerResponse) => void response.end("done"))
+ *   const server = createServer(listener)
+ *   yield* Effect.promise(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)))
+ *   const address = server.address()
+ *   const port = typeof address === "object" ? address?.port : undefined
+ *   yield* Effect.promise(async () => (await fetch(`http://127.0.0.1:${port}/photos`)).text())
+ *   yield* Effect.promise(() => new Promise((resolve) => server.close(resolve)))
+ * })
+ * const { trace } = await Effect.runPromise(Testing.record(program, { clock: "live" }))
+ * if (trace.spans[0]?.attributes["url.path"] !== "/photos") throw new Error("expected the request")
+ * ```
  *
  * @since 0.1.0
  */

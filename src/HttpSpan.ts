@@ -122,12 +122,21 @@ const exchange = <A, E, R>(
     (exit) => {
       const status = statusOf(exit)
       if (status === undefined) return exit
+      // Effect says so of a caller who went away: nobody sees it.
+      if (status === callerGone && failsFrom > callerGone) return Effect.interrupt
       const failed = Exit.isFailure(exit) ? exit : Exit.fail(new StatusError(status))
       const ended: Exit.Exit<unknown, unknown> = status < failsFrom ? Exit.void : failed
       return Effect.andThen(Effect.annotateCurrentSpan(Key.httpStatus, status), ended)
     },
     within
   )
+
+/**
+ * What is answered where the caller has gone before there was an answer.
+ *
+ * @since 0.1.0
+ */
+export const callerGone = 499
 
 /** A status that stands for an error; its type on the span is the status (OpenTelemetry HTTP Spans, `error.type`). */
 class StatusError {

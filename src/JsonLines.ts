@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { type Connection, type ConnectionError, gone } from "./Connection.ts"
+import { type Connection, ConnectionError, gone } from "./Connection.ts"
 
 /** Longer lines end the connection: nobody may fill the memory with one that never ends. */
 const maxLineLength = 16 * 1024 * 1024
@@ -17,7 +17,7 @@ const maxLineLength = 16 * 1024 * 1024
  * Connects by lines: reads what comes in for as long as the scope lives.
  *
  * **Details**: lines that are no JSON are passed over, since other output may stand between them. A line of more than 16 Mi
- * characters ends the connection.
+ * characters ends the connection; one of that length is not sent.
  *
  * @example
  * ```ts
@@ -77,9 +77,24 @@ export const connect = (options: {
     return {
       receive: Queue.take(messages),
       send: (message) =>
-        Effect.mapError(
-          Effect.suspend(() => options.write(`${JSON.stringify(message)}\n`)),
-          (error) => gone(error instanceof Error ? error.message : "it cannot be written to")
+        Effect.flatMap(lineOf(message), (line) =>
+          Effect.mapError(options.write(`${line}\n`), (error) =>
+            gone(error instanceof Error ? error.message : "it cannot be written to")
+          )
         )
     }
   })
+
+/** A line that the other side would not take ends nothing: whoever sends it is told. */
+const lineOf = (message: unknown): Effect.Effect<string, ConnectionError> =>
+  Effect.suspend(() => {
+    const line = Result.try((): string | undefined => JSON.stringify(message))
+    if (Result.isFailure(line)) return unsendable(String(line.failure))
+    if (line.success === undefined) return unsendable("JSON has no word for it")
+    const { length } = line.success
+    return length > maxLineLength
+      ? unsendable(`it has ${length} characters, and may have ${maxLineLength}`)
+      : Effect.succeed(line.success)
+  })
+
+const unsendable = (why: string) => new ConnectionError({ message: `Cannot send the message: ${why}` })

@@ -281,8 +281,9 @@ const spanOptions = (
   })
 
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
-  // Carriers come from outside: a message's header may be anything, whatever its type says.
-  const pairs = Map.groupBy(Symbol.iterator in carrier ? carrier : Object.entries(carrier), ([name]) =>
+  // Carriers come from outside: a message's header may be anything, or not be there, whatever its type says.
+  const given: Carrier = typeof carrier === "object" && carrier !== null ? carrier : []
+  const pairs = Map.groupBy(Symbol.iterator in given ? given : Object.entries(given), ([name]) =>
     typeof name === "string" ? name.toLowerCase() : undefined
   )
   return (name) =>

@@ -7,6 +7,7 @@
  */
 import * as Context from "effect/Context"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
@@ -250,15 +251,26 @@ export const make = (options: {
 }
 
 /**
- * Makes a tracer that records nothing: its spans are unsampled, and have real ids so that the context of a caller still
- * goes on to whoever is called.
+ * Makes a tracer that records nothing. A caller's context goes on to whoever is called as it came, so that a service which does not
+ * record leaves no gap; what begins here has real ids, and is unsampled.
  *
  * @since 0.1.0
  */
 export const makeNoop = (options: { readonly ids?: SpanIds.Ids | undefined } = {}): Tracer.Tracer => {
   const ids = idsOf(options)
-  return Tracer.make({ span: (span) => new UnsampledSpan(ids, span) })
+  return Tracer.make({
+    span: (asked) => {
+      const span = withCaller(asked)
+      const isCalled = Option.isSome(span.parent) && span.parent.value._tag === "ExternalSpan"
+      // Nobody records it: whoever is called is the caller's child.
+      const annotations = isCalled ? passedOver(span.annotations) : span.annotations
+      return new UnsampledSpan(ids, { ...span, annotations })
+    }
+  })
 }
+
+const passedOver = (annotations: Context.Context<never>): Context.Context<never> =>
+  Context.add(annotations, Tracer.DisablePropagation, true)
 
 /** What the program says of itself, without secrets; plain JavaScript may give anything. */
 const withoutSecrets = (resource: SpanRecord.Resource, redactor: Redactor | undefined): SpanRecord.Resource => ({

@@ -72,7 +72,10 @@ export const spawn = (options: {
     const ours = Object.entries({ ...inherited, ...options.env }).filter(([name]) => !stale.has(name))
     const told = Object.entries(yield* Propagator.inject()).map(([name, value]) => [variable(name), value])
     const env = Object.fromEntries([...ours, ...told])
-    const child = ChildProcess.spawn(command, args, { env, cwd, stdio: ["pipe", "pipe", "inherit"] })
+    const child = yield* Effect.try({
+      try: () => ChildProcess.spawn(command, args, { env, cwd, stdio: ["pipe", "pipe", "inherit"] }),
+      catch: (error) => new SubprocessError({ command, message: `Cannot start ${command}: ${String(error)}` })
+    })
     // Writing to a child that has gone is told by `write`; without a listener it would end the process.
     child.stdin.on("error", () => undefined)
     const ended = yield* Deferred.make<number | null>()
@@ -117,9 +120,11 @@ const writeTo = (stream: Writable, line: string): Effect.Effect<void, Error> =>
  *
  * @since 0.1.0
  */
-export const parent: Effect.Effect<Connection, never, Scope.Scope> = Effect.suspend(() =>
-  Effect.tap(JsonLines.connect({ input: process.stdin, write: (line) => writeTo(process.stdout, line) }), () =>
+export const parent: Effect.Effect<Connection, never, Scope.Scope> = Effect.suspend(() => {
+  // That whoever started this one has gone is told by `write`; without a listener it would end the process.
+  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", () => undefined)
+  return Effect.tap(JsonLines.connect({ input: process.stdin, write: (line) => writeTo(process.stdout, line) }), () =>
     // Reading would keep the process alive.
     Effect.addFinalizer(() => Effect.sync(() => process.stdin.destroy()))
   )
-)
+})

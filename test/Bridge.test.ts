@@ -159,6 +159,21 @@ describe("Bridge", () => {
 })
 
 describe("JsonLines.connect", () => {
+  it.effect("says what it cannot send, and goes on", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const input = (async function* () {})()
+      const { send } = yield* JsonLines.connect({ input, write: (line) => Effect.sync(() => void lines.push(line)) })
+      const circle: Record<string, unknown> = {}
+      circle["self"] = circle
+      for (const message of [undefined, () => 1, 1n, circle, "x".repeat(17 * 1024 * 1024)]) {
+        assert.match((yield* Effect.flip(send(message))).message, /^Cannot send the message: /)
+      }
+      yield* send({ still: "there" })
+      assert.deepStrictEqual(lines, ['{"still":"there"}\n'])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("takes lines however they come in pieces, and passes over what is no JSON", () =>
     Effect.gen(function* () {
       const text = new TextEncoder().encode('{"a":"é"}\nlistening on port 1\n\n[1]\n"end"')

@@ -198,6 +198,33 @@ for (const [clientName, call] of [
 }
 
 describe("Http.server", () => {
+  it.live("ends the span as interrupted where the caller went away", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const arrived = yield* Deferred.make<void>()
+        const over = yield* Deferred.make<void>()
+        const forever = Effect.andThen(Deferred.succeed(arrived, undefined), Effect.never).pipe(
+          Effect.onInterrupt(() => Deferred.succeed(over, undefined))
+        )
+        const app = HttpRouter.serve(HttpRouter.add("GET", "/forever", forever), {
+          disableLogger: true,
+          disableListenLog: true
+        }).pipe(
+          Layer.provide(Http.layerServer),
+          Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
+        )
+        const { address } = yield* Effect.provide(HttpServer.HttpServer, yield* Layer.build(app))
+        const caller = connect(Number(new URL(HttpServer.formatAddress(address)).port), "127.0.0.1")
+        caller.write("GET /forever HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        yield* Deferred.await(arrived)
+        caller.destroy()
+        yield* Deferred.await(over)
+      })
+      const { trace } = yield* record(program)
+      expectTrace(trace).toMatchTree(span("GET", { status: "unset", attributes: { "handspan.interrupted": true } }))
+    })
+  )
+
   it.live("makes every request a trace of its own, and trusts callers as it is told", () =>
     Effect.gen(function* () {
       const traceId = "0af7651916cd43dd8448eb211c80319c"

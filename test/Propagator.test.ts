@@ -326,6 +326,9 @@ describe("withRemoteParent", () => {
         assert.isDefined(Effect.runSync(continued(Object.fromEntries(pairs))))
       })
     )
+    for (const none of [undefined, null, "traceparent", 7]) {
+      assert.deepStrictEqual(Effect.runSync(continued(none as never)), Effect.runSync(Propagator.current))
+    }
   })
 })
 

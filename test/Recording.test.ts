@@ -55,6 +55,27 @@ describe("Recording", () => {
   )
 })
 
+describe("the environment", () => {
+  it.effect("is told of in the log where it cannot be read, and the trace begins here", () =>
+    Effect.gen(function* () {
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(process.env, { TRACEPARENT: "garbage", BAGGAGE: "user=alice,=" })),
+        () =>
+          Effect.sync(() => {
+            delete process.env["TRACEPARENT"]
+            delete process.env["BAGGAGE"]
+          })
+      )
+      assert.deepStrictEqual(yield* under(always, Effect.withSpan(Effect.void, "a")), {
+        names: ["a"],
+        logs: ["TRACEPARENT", "BAGGAGE"].map(
+          (name) => `${name} cannot be read, or not as a whole: what it says of a trace is left out`
+        )
+      })
+    })
+  )
+})
+
 describe("Recorder.SpanNames", () => {
   const program = Effect.gen(function* () {
     for (const name of ["planner", "critic"]) yield* Agent.make(name, { run: () => Effect.void })()

@@ -1,6 +1,7 @@
 // Real child processes, each of the runtime that runs the test.
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import * as ChildProcess from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as Propagator from "../src/Propagator.ts"
 import * as Subprocess from "../src/Subprocess.ts"
@@ -55,9 +56,26 @@ describe("Subprocess", () => {
 
   it.live("says what could not be started", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Effect.scoped(Subprocess.spawn({ command: "no-such-program" })))
-      assert.strictEqual(error.command, "no-such-program")
-      assert.match(error.message, /^Cannot start no-such-program: /)
+      for (const command of ["no-such-program", "no\0program"]) {
+        const error = yield* Effect.flip(Effect.scoped(Subprocess.spawn({ command })))
+        assert.strictEqual(error.command, command)
+        assert.isTrue(error.message.startsWith(`Cannot start ${command}: `), error.message)
+      }
+    })
+  )
+
+  it.live("tells a child that its parent has gone, and leaves to it what then", () =>
+    Effect.gen(function* () {
+      const ticking = fileURLToPath(new URL("programs/ticking.ts", import.meta.url))
+      // Whoever reads leaves after the first line.
+      const script = '{ "$@"; echo "it ended with $?" >&2; } | head -n 1'
+      const child = ChildProcess.spawn("sh", ["-c", script, "sh", process.execPath, ...flags, ticking], {
+        stdio: ["ignore", "ignore", "pipe"]
+      })
+      let said = ""
+      child.stderr.setEncoding("utf8").on("data", (chunk: string) => (said += chunk))
+      yield* Effect.promise(() => new Promise((resolve) => child.once("close", resolve)))
+      assert.strictEqual(said, "it ended with 3\n")
     })
   )
 

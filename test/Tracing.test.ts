@@ -225,6 +225,20 @@ describe("Tracing.layerNoop", () => {
   )
 })
 
+describe("Tracing.layerNoop, between others", () => {
+  it.effect("leaves no gap: whoever it calls goes on with its caller's span", () =>
+    Effect.gen(function* () {
+      const caller = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03", tracestate: "vendor=1" }
+      const work = Effect.withSpan(Propagator.inject(), "work")
+      const served = Propagator.receive(caller, { name: "serve", kind: "server" })(work)
+      const told = yield* Effect.provide(served, Tracing.layerNoop)
+      assert.deepStrictEqual(told, caller)
+      const own = yield* Effect.provide(Effect.withSpan(Propagator.inject(), "root"), Tracing.layerNoop)
+      assert.match(own["traceparent"] ?? "", /^00-[0-9a-f]{32}-[0-9a-f]{16}-02$/)
+    })
+  )
+})
+
 describe("Tracing.layerFromEnv", () => {
   const spansOf = (options: Parameters<typeof Tracing.layerFromEnvWith>[0]) =>
     Effect.gen(function* () {

@@ -7,7 +7,11 @@ const { expectTrace } = Testing
 const { span } = Testing.Tree
 
 /** What stands on every span below the gateway's own, because it came along as baggage. */
-const ids = { "jeeves.request.id": "request-1", "jeeves.user.id": "alice" }
+const ids = {
+  "jeeves.request.id": "request-1",
+  "jeeves.user.id": "alice",
+  "jeeves.envelope.id": "envelope-of-request-1"
+}
 
 const agent = (name: string, kind: string, children: ReadonlyArray<Testing.Tree.Expected> = []) =>
   span("agent.process", {

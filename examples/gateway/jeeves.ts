@@ -32,7 +32,7 @@ export const chat = (folder: string, message: string, { fails }: { readonly fail
     const env = {
       HANDSPAN_EXPORTER: "otlp",
       HANDSPAN_OTLP_ENDPOINT: receiver.url,
-      HANDSPAN_BAGGAGE_ATTRIBUTES: "jeeves.request.id,jeeves.user.id"
+      HANDSPAN_BAGGAGE_ATTRIBUTES: "jeeves.request.id,jeeves.user.id,jeeves.envelope.id"
     }
     const start = (service: string, runtime: Runtime, next: string) =>
       Effect.gen(function* () {

@@ -5,7 +5,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Logger } from "effect"
 import { OtlpJson } from "handspan"
 import * as TreeText from "handspan/analysis/TreeText"
-import { orTell, parse } from "../command-line.ts"
+import { orTell, parse, UsageError } from "../command-line.ts"
 import { chat } from "./jeeves.ts"
 
 const main = Effect.gen(function* () {
@@ -13,6 +13,7 @@ const main = Effect.gen(function* () {
     fail: { type: "boolean", default: false },
     json: { type: "boolean", default: false }
   })
+  if (message.trim() === "") return yield* new UsageError({ message: "The message is empty" })
   const { reply, traces } = yield* chat(import.meta.dirname, message, { fails: options.fail })
   if (options.json) return yield* Console.log(JSON.stringify(OtlpJson.encode(traces.flatMap(({ spans }) => spans))))
   yield* Console.log(`${message} ${"answer" in reply ? reply.answer : reply.error}\n`)

@@ -27,7 +27,11 @@ run("jeeves-gateway", (orchestrator) =>
     const chat = Effect.gen(function* () {
       const { "x-request-id": request, "x-user-id": user } = yield* HttpServerRequest.schemaHeaders(Caller)
       const { message } = yield* HttpServerRequest.schemaBodyJson(Chat)
-      const ids = { "jeeves.request.id": request, "jeeves.user.id": user }
+      const ids = {
+        "jeeves.request.id": request,
+        "jeeves.user.id": user,
+        "jeeves.envelope.id": `envelope-of-${request}`
+      }
       yield* Effect.annotateCurrentSpan(ids)
       const baggage = new Map(Object.entries(ids).map(([name, value]) => [name, { value, metadata: "" }]))
       return yield* Effect.provideService(answer(message), TraceContext.CurrentBaggage, baggage)
