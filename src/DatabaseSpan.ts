@@ -9,13 +9,12 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as Exchange from "./Exchange.ts"
 import { cut } from "./Excerpt.ts"
-import { type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
+import { contextWithin, type ForeignCall, running, spanWithin } from "./ForeignCall.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -27,6 +26,8 @@ import * as TraceContext from "./TraceContext.ts"
 export interface Call {
   readonly name: string
   readonly attributes: Record<string, unknown>
+  /** Its `db.system.name`. */
+  readonly system: string
   /** The statement as it is sent: messages may repeat it. */
   readonly statement?: string | undefined
   /** What is read off what came of it, such as how many rows. */
@@ -38,13 +39,13 @@ export interface Call {
 /**
  * What the end of a call says on its span: attributes, and an Exit that holds nothing of what came of it.
  *
- * **Details**: a failure bears the status as its type. Its message is the driver's without whatever that has in quotes, and
- * without the statement: databases repeat values there.
+ * **Details**: a failure bears the status as its type. Databases repeat values in what they say of it, so of those that put them
+ * in quotes the message is told without whatever is in quotes, and without the statement; of others, none is.
  *
  * @since 0.1.0
  */
 export const endOf = (
-  { outcomeOf, statement, statusOf }: Pick<Call, "statement" | "outcomeOf" | "statusOf">,
+  { outcomeOf, statement, statusOf, system }: Pick<Call, "system" | "statement" | "outcomeOf" | "statusOf">,
   exit: Exit.Exit<unknown, unknown>
 ): { readonly attributes: Record<string, unknown>; readonly exit: Exit.Exit<void, unknown> } => {
   if (Exit.isSuccess(exit)) return { attributes: guarded(() => outcomeOf(exit.value)) ?? {}, exit: Exit.void }
@@ -54,12 +55,10 @@ export const endOf = (
   const status = guarded(() => statusOf(fields))
   const code = guarded(() => fields["code"])
   const { message, type } = SpanEnd.describe(error)
+  const _tag = status ?? (typeof code === "string" ? code : type)
   return {
     attributes: status === undefined ? {} : { [Key.dbStatus]: status },
-    exit: Exit.fail({
-      _tag: status ?? (typeof code === "string" ? code : type),
-      message: withoutValues(message, statement)
-    })
+    exit: Exit.fail(quoting.has(system) ? { _tag, message: withoutValues(message, statement) } : { _tag })
   }
 }
 
@@ -68,6 +67,9 @@ const origin = (error: unknown, depth = 4): unknown => {
   const cause = error instanceof Error ? error.cause : undefined
   return depth === 0 || typeof cause !== "object" || cause === null ? error : origin(cause, depth - 1)
 }
+
+/** Systems whose messages have values in quotes alone. SQL Server, for one, says `The duplicate key value is (alice)`. */
+const quoting = new Set(["postgresql", "mysql", "sqlite", "redis"])
 
 /** From the first quote to the last, as an apostrophe may be among them. */
 const withoutValues = (message: string, statement: string | undefined): string => {
@@ -115,7 +117,8 @@ export type Begin = (call: Call) => Begun
 
 /**
  * Gives what opens spans over calls of plain TypeScript, `undefined` where tracing is off. Their parent is the innermost span or
- * function wrapped by `Instrument` that they are made in.
+ * function wrapped by `Instrument` that they are made in, and they have what goes with that: baggage, tracer and clock. Where
+ * nobody is known to call, it is the span of the maker, for as long as that has not ended.
  *
  * @since 0.1.0
  */
@@ -124,10 +127,12 @@ export const begin: Effect.Effect<Begin | undefined> = Effect.withFiber((fiber) 
   // Not the fiber itself, whose outcome would then be kept.
   const { context } = fiber
   return Effect.succeed((call: Call) => {
-    const current = Fiber.getCurrent()
-    const own = current?.cache.span === undefined ? context : current.context
+    const made = lasting(context)
     const caller = running.getStore()
-    const parent = spanWithin(Context.getOrUndefined(context, Tracer.ParentSpan))()
+    const within = contextWithin(made)
+    // A fiber outside of spans may be one that plain code runs, and knows of no tracer.
+    const own = spanOf(within) === undefined ? (caller?.context ?? made) : within
+    const parent = spanWithin(spanOf(made))()
     const span = Effect.runSyncWith(own)(Effect.makeSpan(call.name, { ...optionsOf(call), ...(parent && { parent }) }))
     const clock = Context.get(own, Clock.Clock)
     return {
@@ -140,6 +145,17 @@ export const begin: Effect.Effect<Begin | undefined> = Effect.withFiber((fiber) 
     }
   })
 })
+
+const spanOf = (context: Context.Context<never>): Tracer.AnySpan | undefined =>
+  Context.getOrUndefined(context, Tracer.ParentSpan)
+
+/** What is left of a maker: one whose span has ended was a request, say, and what comes later is of somebody else. */
+const lasting = (made: Context.Context<never>): Context.Context<never> => {
+  const span = spanOf(made)
+  return span?._tag === "Span" && span.status._tag === "Ended"
+    ? Context.omit(Tracer.ParentSpan, TraceContext.CurrentBaggage)(made)
+    : made
+}
 
 /**
  * Makes a call that has begun, and ends it with the Promise that it gives, or else at once. The caller gets what the driver

@@ -39,6 +39,7 @@ const callOf = (
       [Key.dbOperation]: operation,
       [Key.dbQueryText]: RedisText.read(operation, args, showsKeys)
     },
+    system: "redis",
     outcomeOf: (reply) => {
       const isHit = RedisText.hitOf(operation, reply)
       return isHit === undefined ? {} : { [Key.cacheHit]: isHit }
@@ -105,12 +106,15 @@ export const layerClient: Layer.Layer<Service.Redis, never, Service.Redis> = Lay
 
 /**
  * Gives a view of a client of `redis` or `ioredis` whose commands are spans under the tracing of the Effect that made it:
- * children of the span of the fiber that runs, or of the function wrapped by `Instrument`. In everything else the view is the
- * client.
+ * children of the span of the fiber that runs, or of the function wrapped by `Instrument`, with its baggage. In everything else
+ * the view is the client.
  *
  * **Details**: of `redis`, a `multi()` is one span with the number of its commands, and keys are shown as far as the client
  * itself shows them to observers; of `ioredis`, each command of a pipeline is a span. `ShowKeys` counts where the view is made.
  * Where tracing is off, the view *is* the client.
+ *
+ * **Gotchas**: plain code is known after it has waited where `Instrument` or `Http` runs it, or by `context: "async"` of
+ * `Tracing.layer`. Elsewhere its commands are children of the span that the view was made in, and when that has ended, roots.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
  * Spans over SQL: those that Effect's SqlClient makes are completed, and plain drivers such as `pg` and `node:sqlite` get them.
- * No value is ever on one. How a statement is read is `SqlText`'s, how a call ends `DatabaseSpan`'s.
+ * Values are kept off them, as far as `SqlText` and `DatabaseSpan` know where those stand. How a statement is read is `SqlText`'s, how a call ends `DatabaseSpan`'s.
  *
  * @since 0.1.0
  */
@@ -56,7 +56,7 @@ const complete = (span: Tracer.Span, system: string): void => {
       for (const [key, value] of Object.entries(attributes)) attribute(key, value)
     },
     end: (endTime: bigint, exit: Exit.Exit<unknown, unknown>): void => {
-      const outcome = DatabaseSpan.endOf({ statement, outcomeOf: rowsOf, statusOf }, exit)
+      const outcome = DatabaseSpan.endOf({ system, statement, outcomeOf: rowsOf, statusOf }, exit)
       for (const [key, value] of Object.entries(outcome.attributes)) attribute(key, value)
       end(endTime, outcome.exit)
     }
@@ -66,13 +66,17 @@ const complete = (span: Tracer.Span, system: string): void => {
 
 /**
  * Gives a view of a driver whose statements are spans under the tracing of the Effect that made it: children of the span of the
- * fiber that runs, or of the function wrapped by `Instrument`. In everything else the view is the driver.
+ * fiber that runs, or of the function wrapped by `Instrument`, with its baggage. In everything else the view is the driver.
  *
  * **Details**: it knows `query` and `execute`, whether they give a Promise or take a callback, `exec` and `prepare` of drivers
  * that do not wait, and the connections of a pool: `pg`, `node:sqlite` and what has their shape. A cursor, a stream and an
  * iterator end their span with the call. What `attributes` say stands on every span, and outweighs what the driver shows of
- * itself; a `db.system.name` other than `postgresql` and `sqlite` has statements read as MySQL's. Where tracing is off, the view
- * *is* the driver.
+ * itself; a `db.system.name` other than `postgresql` and `sqlite` has statements read as MySQL's. What a driver says of a failure
+ * is told of PostgreSQL, MySQL and SQLite, without what it has in quotes; of others, code and type alone. Where tracing is off, the
+ * view *is* the driver.
+ *
+ * **Gotchas**: plain code is known after it has waited where `Instrument` or `Http` runs it, or by `context: "async"` of
+ * `Tracing.layer`. Elsewhere its statements are children of the span that the view was made in, and when that has ended, roots.
  *
  * @example
  * ```ts
@@ -113,6 +117,7 @@ const viewOf = <Driver extends object>(
   const system = String(known[Key.dbSystem])
   const callOf = (statement: string, outcomeOf: DatabaseSpan.Call["outcomeOf"] = rowsOf): DatabaseSpan.Call => ({
     ...describe(statement, system, known),
+    system,
     statement,
     outcomeOf,
     statusOf

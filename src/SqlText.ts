@@ -37,7 +37,8 @@ const tokens =
  * Reads what may be told of a statement, in time that grows with its length alone.
  *
  * **Details**: `system` is the `db.system.name`, which tells how strings are written; where it is not known, a text in double
- * quotes counts as a string, too. A literal that does not end goes to the end. Never fails.
+ * quotes counts as a string, too. In SQLite it counts as a name, and stays, also where SQLite would find no such column and take
+ * it for a string (SQLite, Quirks §8). A literal that does not end goes to the end. Never fails.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,8 @@
 // Statements on a real node:sqlite, by plain code and by Effect's SqlClient, and the reading of what stands in them.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Stream } from "effect"
+import * as Api from "@opentelemetry/api"
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import { Effect, Exit, Layer, Result, Stream } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Connection } from "effect/sql/SqlConnection"
@@ -8,7 +10,13 @@ import { classifySqliteError, SqlError } from "effect/sql/SqlError"
 import * as Statement from "effect/sql/Statement"
 import { DatabaseSync } from "node:sqlite"
 import * as Agent from "../src/Agent.ts"
+import * as DatabaseSpan from "../src/DatabaseSpan.ts"
+import * as Ambient from "../src/exporter/Ambient.ts"
+import * as Http from "../src/Http.ts"
 import * as Instrument from "../src/Instrument.ts"
+import * as OtlpProtobuf from "../src/OtlpProtobuf.ts"
+import * as Recorder from "../src/Recorder.ts"
+import { SpanBuffer } from "../src/SpanBuffer.ts"
 import * as Sql from "../src/Sql.ts"
 import * as Testing from "../src/Testing.ts"
 
@@ -154,6 +162,51 @@ describe("Sql.traced", () => {
           span("look", [span("SELECT"), span("SELECT")]),
           span("later", [span("SELECT")])
         ])
+      )
+    })
+  )
+
+  it.live("has the trace and the baggage of whoever calls, and nothing of a maker whose span is over", () =>
+    Effect.gen(function* () {
+      let database: DatabaseSync | undefined
+      const open = Effect.map(Sql.traced(new DatabaseSync(":memory:")), (made) => (database ??= made))
+      const look = async () => {
+        await Promise.resolve()
+        database!.exec("SELECT 1")
+        return new Response("done")
+      }
+      const program = Effect.gen(function* () {
+        // As pools are, it is opened by the first request that needs it. Nobody knows who calls after waiting in a fiber.
+        const fibers = yield* Http.handler(() => Effect.andThen(open, Effect.promise(look)))
+        const plain = yield* Http.handler(look)
+        // A fiber that plain code runs has no tracer.
+        const select = Effect.sync(() => database!.exec("SELECT 1"))
+        const running = yield* Http.handler(() => Effect.runPromise(Effect.as(select, new Response("done"))))
+        const requests = { alice: fibers, bob: fibers, carol: plain, dave: running }
+        for (const [user, handle] of Object.entries(requests)) {
+          const headers = { traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-01`, baggage: `user=${user}` }
+          yield* Effect.promise(async () => handle(new Request(`http://localhost/${user}`, { headers })))
+        }
+      })
+      const buffer = new SpanBuffer()
+      yield* Effect.withTracer(
+        program,
+        Recorder.make({ onEnd: (ended) => buffer.append(ended), baggageAttributes: ["user"] })
+      )
+      const spans = Result.getOrThrow(OtlpProtobuf.decode(buffer.take().bytes))
+      assert.deepStrictEqual(
+        spans
+          .filter(({ name }) => name === "SELECT")
+          .map(({ attributes, parentSpanId }) => {
+            const parent = spans.find(({ spanId }) => spanId === parentSpanId)
+            return [attributes["user"], parent?.attributes["url.path"]]
+          }),
+        [
+          ["alice", "/alice"],
+          [undefined, undefined],
+          ["carol", "/carol"],
+          ["dave", "/dave"]
+        ]
       )
     })
   )
@@ -324,4 +377,40 @@ describe("Sql.layer", () => {
       expectTrace(trace).toMatchTree(span("SELECT", { attributes: { "db.query.text": "SELECT ? AS two" } }))
     })
   )
+})
+
+describe("Sql.layer under layerAmbient", () => {
+  it.effect("names the spans of OpenTelemetry's provider", () =>
+    Effect.gen(function* () {
+      const exporter = new InMemorySpanExporter()
+      const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Api.trace.setGlobalTracerProvider(provider)),
+        () => Effect.sync(() => Api.trace.disable())
+      )
+      yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT name FROM users`).pipe(
+        Effect.provide([Database, Sql.layer]),
+        Effect.withTracer(yield* Ambient.tracer)
+      )
+      assert.deepStrictEqual(
+        exporter.getFinishedSpans().map(({ name }) => name),
+        ["SELECT users"]
+      )
+    })
+  )
+})
+
+describe("DatabaseSpan.endOf", () => {
+  it("tells messages of systems that have values in quotes, and of others the code alone", () => {
+    const error = Object.assign(
+      new Error("Violation of PRIMARY KEY constraint 'PK'. The duplicate key value is (alice@example.com)."),
+      { code: "EREQUEST" }
+    )
+    const nothing = { statement: undefined, outcomeOf: () => ({}), statusOf: () => undefined }
+    const told = (system: string) => DatabaseSpan.endOf({ ...nothing, system }, Exit.die(error)).exit
+    assert.deepStrictEqual(told("microsoft.sql_server"), Exit.fail({ _tag: "EREQUEST" }))
+    assert.deepStrictEqual(told("other_sql"), Exit.fail({ _tag: "EREQUEST" }))
+    const message = "Violation of PRIMARY KEY constraint ?. The duplicate key value is (alice@example.com)."
+    assert.deepStrictEqual(told("postgresql"), Exit.fail({ _tag: "EREQUEST", message }))
+  })
 })

@@ -54,7 +54,6 @@ type SpanOptions = Parameters<Tracer.Tracer["span"]>[0]
 /** `flags` and `traceState` are W3C's, for whoever carries the context elsewhere. */
 class AmbientSpan implements Tracer.Span {
   readonly _tag = "Span"
-  readonly name: string
   readonly kind: Tracer.SpanKind
   readonly annotations: Context.Context<never>
   readonly parent: Option.Option<Tracer.AnySpan>
@@ -68,8 +67,10 @@ class AmbientSpan implements Tracer.Span {
   readonly span: Api.Span
   status: Tracer.SpanStatus
 
+  private ownName: string
+
   constructor(provider: Api.Tracer, options: SpanOptions) {
-    this.name = options.name
+    this.ownName = options.name
     this.kind = options.kind
     this.annotations = options.annotations
     this.links = options.links
@@ -93,6 +94,16 @@ class AmbientSpan implements Tracer.Span {
     this.flags = traceFlags
     this.sampled = (traceFlags & TraceContext.flagSampled) !== 0
     this.traceState = traceState?.serialize() ?? ""
+  }
+
+  get name(): string {
+    return this.ownName
+  }
+
+  /** What completes a span, such as `Sql.layer`, names it as it does any other: by its field. */
+  set name(name: string) {
+    this.ownName = name
+    this.span.updateName(name)
   }
 
   attribute(key: string, value: unknown): void {
