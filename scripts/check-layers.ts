@@ -147,6 +147,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "OtelTraceState",
       "OwnIds",
       "OwnShare",
+      "TracerView",
       "Content",
       "Version"
     ]

@@ -42,7 +42,8 @@ export class Suspended extends Schema.TaggedError<Suspended>()("Suspended", {
  * Begins a run: gives what is to be stored with its state before anything is done. The run goes on with the trace that it is
  * begun in; outside of spans its trace id derives from its name and id. Never fails.
  *
- * **Details**: whether the run is recorded is decided now, once for all processes.
+ * **Details**: whether the run is recorded is decided now, once for all processes: by the sampler of a Recorder. A tracer around one
+ * does not say what it would decide; under it a run is recorded if its caller is, or has none.
  *
  * @since 0.1.0
  */
@@ -51,12 +52,14 @@ export const begin = (name: string, runId: string): Effect.Effect<DurableRun.Che
     Effect.withFiber((fiber) => {
       const startTime = OpenSpan.now(fiber)
       const undecided = DurableRun.undecided(name, runId)
-      const isWanted = fiber.cache.tracerEnabled && isTaken(caller ?? undecided)
+      const told = { ...(caller ?? undecided), spanId: undecided.spanId }
+      const isWanted = fiber.cache.tracerEnabled && OpenSpan.isOfLevel(fiber) && isTaken(told)
       const options = DurableRun.spanOptions(name, startTime, caller, undecided, isWanted)
       const tracer: Tracer.Tracer & { readonly foretell?: (span: typeof options) => TraceContext.TraceContext } =
         QuietTracer.loudOf(fiber.getRef(Tracer.Tracer))
-      // Other tracers decide when a span opens. That one never ends, so nobody gets it.
-      const context = tracer.foretell?.(options) ?? TraceContext.fromSpan(tracer.span(options)) ?? undecided
+      // Other tracers decide when a span opens, which this one does when the run is over.
+      const context =
+        tracer.foretell?.(options) ?? (isWanted ? told : { ...told, flags: told.flags & ~TraceContext.flagSampled })
       const checkpoint = {
         name,
         run_id: runId,

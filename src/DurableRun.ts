@@ -45,41 +45,23 @@ export const Checkpoint = Schema.Struct({
 export type Checkpoint = typeof Checkpoint.Type
 
 /**
- * Stands for the span over a run, as the parent of all that is done in it: the span itself opens when the run is over, maybe in
- * another process. Keeps attributes until then; events come again with each replay, and are not kept.
+ * Stands for the span over a run, by its ids, as the parent of all that is done in it: the span itself opens when the run is over,
+ * maybe in another process. Keeps attributes until then; events come again with each replay, and are not kept.
  */
-class RunSpan implements Tracer.Span {
-  readonly _tag = "Span"
-  readonly name: string
-  readonly traceId: string
-  readonly spanId: string
+class RunSpan extends QuietTracer.QuietSpan {
   readonly flags: number
   readonly traceState: string
-  readonly sampled: boolean
-  readonly parent = Option.none()
-  readonly annotations = Context.empty()
-  readonly kind = "internal"
-  readonly links: ReadonlyArray<Tracer.SpanLink> = []
-  readonly attributes = new Map<string, unknown>()
-  readonly status: Tracer.SpanStatus
+  override readonly attributes = new Map<string, unknown>()
 
   constructor(name: string, context: TraceContext.TraceContext, startTime: bigint) {
-    this.name = name
-    this.traceId = context.traceId
-    this.spanId = context.spanId
+    super(spanOptions(name, startTime, context, context, true))
     this.flags = context.flags
     this.traceState = context.traceState
-    this.sampled = (context.flags & TraceContext.flagSampled) !== 0
-    this.status = { _tag: "Started", startTime }
   }
 
-  attribute(key: string, value: unknown): void {
+  override attribute(key: string, value: unknown): void {
     this.attributes.set(key, value)
   }
-
-  event(): void {}
-  addLinks(): void {}
-  end(): void {}
 }
 
 /**
@@ -157,7 +139,7 @@ export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknow
   return {
     name,
     id,
-    span: new RunSpan(workflowSpanName(name), context ?? undecided(name, id), startTime),
+    span: new RunSpan(name, context ?? undecided(name, id), startTime),
     parent: context && TraceContext.isSpanId(parent_span_id) ? { ...context, spanId: parent_span_id } : undefined,
     baggage,
     steps: new Map(),

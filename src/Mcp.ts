@@ -20,6 +20,7 @@ import { Key } from "./Conventions.ts"
 import { contextWithin } from "./ForeignCall.ts"
 import * as McpSpan from "./McpSpan.ts"
 import * as McpTransport from "./McpTransport.ts"
+import { tracerView } from "./TracerView.ts"
 
 /**
  * Makes a transport of Effect's McpClient whose requests are spans that the server goes on with, by the propagator that is in
@@ -176,8 +177,7 @@ const leaveOut = (base: Tracer.Tracer): Tracer.Tracer => {
     asked.attribute(Key.mcpMethod, name)
     return asked
   }
-  // A Recorder is more than a tracer, and stays what it is.
-  const replaced: Tracer.Tracer = Object.create(base, { span: { value: span } })
+  const replaced = tracerView(base, { span })
   withoutEffectsSpans.set(base, replaced).set(replaced, replaced)
   return replaced
 }

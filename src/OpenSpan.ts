@@ -41,14 +41,20 @@ export const open = (
     startTime: now(fiber),
     kind: "internal",
     root: false,
-    sampled:
-      parent?.sampled !== false &&
-      !LogLevel.isGreaterThan(fiber.getRef(Tracer.MinimumTraceLevel), fiber.getRef(Tracer.CurrentTraceLevel))
+    sampled: parent?.sampled !== false && isOfLevel(fiber)
   })
   const attributes = fiber.getRef(References.TracerSpanAnnotations)
   for (const key in attributes) span.attribute(key, attributes[key])
   return span
 }
+
+/**
+ * Whether spans of the level that a fiber works at are to be recorded.
+ *
+ * @since 0.1.0
+ */
+export const isOfLevel = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
+  !LogLevel.isGreaterThan(fiber.getRef(Tracer.MinimumTraceLevel), fiber.getRef(Tracer.CurrentTraceLevel))
 
 /**
  * Writes facts on a span, all at once where its tracer can.

@@ -6,12 +6,17 @@
 import type * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
+import { tracerView } from "./TracerView.ts"
 
 const noAttributes: ReadonlyMap<string, unknown> = new Map()
 const noLinks: ReadonlyArray<Tracer.SpanLink> = []
 
-/** Goes by the ids of the span around it, so that whoever is called hangs its spans under that one. */
-class QuietSpan implements Tracer.Span {
+/**
+ * A span that is left out. It goes by the ids of the span around it, so that whoever is called hangs its spans under that one.
+ *
+ * @since 0.1.0
+ */
+export class QuietSpan implements Tracer.Span {
   readonly _tag = "Span"
   readonly name: string
   readonly traceId: string
@@ -21,7 +26,7 @@ class QuietSpan implements Tracer.Span {
   readonly annotations: Context.Context<never>
   readonly kind: Tracer.SpanKind
   readonly links = noLinks
-  readonly attributes = noAttributes
+  readonly attributes: ReadonlyMap<string, unknown> = noAttributes
   readonly status: Tracer.SpanStatus
 
   constructor(options: Parameters<Tracer.Tracer["span"]>[0]) {
@@ -37,7 +42,7 @@ class QuietSpan implements Tracer.Span {
     this.status = { _tag: "Started", startTime: options.startTime }
   }
 
-  attribute(): void {}
+  attribute(_key: string, _value: unknown): void {}
   event(): void {}
   addLinks(): void {}
   end(): void {}
@@ -51,8 +56,7 @@ class QuietSpan implements Tracer.Span {
 export const quiet = (tracer: Tracer.Tracer, isQuiet: () => boolean = () => true): Tracer.Tracer => {
   const loud = loudOf(tracer)
   const span: Tracer.Tracer["span"] = (options) => (isQuiet() ? new QuietSpan(options) : loud.span(options))
-  // A Recorder is more than a tracer, and stays what it is.
-  return Object.create(loud, { span: { value: span }, loud: { value: loud } })
+  return tracerView(loud, { span, loud })
 }
 
 /**

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Exit, Layer, Result, Schema, type Scope } from "effect"
+import { type Duration, Effect, Exit, Layer, Result, Schema, type Scope, Tracer } from "effect"
 import * as Activity from "effect/workflow/Activity"
 import * as DurableClock from "effect/workflow/DurableClock"
 import * as Workflow from "effect/workflow/Workflow"
@@ -155,6 +155,46 @@ describe("Durable.begin", () => {
         Effect.void.pipe(Durable.step("plan"), Durable.run(trace))
       )
       yield* program.pipe(Propagator.withRemoteParent({ traceparent }), Effect.withTracer(tracer))
+    })
+  )
+})
+
+describe("Durable.begin and Durable.run", () => {
+  const program = Effect.flatMap(Durable.begin("trip", "1"), (trace) =>
+    Effect.as(Effect.void.pipe(Durable.step("plan"), Durable.run(trace)), trace)
+  )
+
+  it.effect("open no span that nobody ends, under tracers that wrap a Recorder", () =>
+    Effect.gen(function* () {
+      const buffer = new SpanBuffer()
+      const recorder = Recorder.make({ onEnd: (ended) => buffer.append(ended) })
+      const wrapping = Tracer.make({ span: (options) => recorder.span(options) })
+      const alone = yield* Effect.withTracer(program, wrapping)
+      const traceparent = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`
+      const called = yield* program.pipe(Propagator.withRemoteParent({ traceparent }), Effect.withTracer(wrapping))
+      assert.deepStrictEqual(recorder.counts(), { started: 4, unsampled: 0, live: 0 })
+      assert.strictEqual(called.span_id, alone.span_id)
+      const spans = Result.getOrThrow(OtlpProtobuf.decode(buffer.take().bytes))
+      assert.deepStrictEqual(
+        spans.map(({ name, parentSpanId, traceId }) => [name, traceId, parentSpanId]),
+        [
+          ["plan", alone.trace_id, alone.span_id],
+          ["invoke_workflow trip", alone.trace_id, undefined],
+          ["plan", "1".repeat(32), alone.span_id],
+          ["invoke_workflow trip", "1".repeat(32), "2".repeat(16)]
+        ]
+      )
+    })
+  )
+
+  it.effect("record nothing below the level that traces are recorded from", () =>
+    Effect.gen(function* () {
+      const recorder = Recorder.make({ onEnd: () => assert.fail("expected no span") })
+      const trace = yield* program.pipe(
+        Effect.withTracer(recorder),
+        Effect.provideService(Tracer.MinimumTraceLevel, "Error")
+      )
+      assert.strictEqual(trace.trace_flags, "02")
     })
   )
 })
