@@ -90,8 +90,7 @@ export const sent = <A, E, R>(
 /**
  * Runs what answers a request inside of a span, which goes on with the caller's trace as far as `Propagator.CurrentTrust` allows.
  *
- * **Details**: `around` is the span of the HTTP request that brought it. It is linked to, or, where the request tells of no
- * trace itself, the parent.
+ * **Details**: `bearer` is the span of the HTTP request that brought it; see `Propagator.ReceiveOptions`.
  *
  * @since 0.1.0
  */
@@ -99,15 +98,14 @@ export const received = <A, E, R>(
   request: Request,
   work: Effect.Effect<A, E, R>,
   problemOf: (exit: Exit.Exit<A, E>) => Problem,
-  around: Tracer.AnySpan | undefined
+  bearer: Tracer.AnySpan | undefined
 ): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
   Effect.flatMap(Propagator.extract(metaOf(request.params) as Propagator.Carrier), (sent) => {
     const { attributes, name } = describe(request)
-    const links = around === undefined ? [] : [{ span: around, attributes: {} }]
-    return exchange(work, problemOf, (effect: Effect.Effect<unknown, unknown, R>) =>
-      sent.context === undefined && around !== undefined
-        ? Effect.withSpan(effect, name, { kind: "server", captureStackTrace: false, attributes, parent: around })
-        : Propagator.receiveFrom(sent, { name, kind: "server", attributes, links })(effect)
+    return exchange(
+      work,
+      problemOf,
+      Propagator.receiveFrom(sent, { name, kind: "server", attributes, bearer })<unknown, unknown, R>
     )
   })
 

@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import { contextWithin, ofFiber, running, spanWithin } from "./ForeignCall.ts"
 import * as McpSpan from "./McpSpan.ts"
+import * as TraceContext from "./TraceContext.ts"
 
 /**
  * A transport: what is used of it.
@@ -41,23 +42,28 @@ const isRequest = (message: Message): message is Request => message.method !== u
 
 /** Requests that have no answer yet, by their id. */
 const unanswered = () => {
-  const answers = new Map<unknown, (answer: Effect.Effect<Message>) => void>()
-  const settle = (id: unknown, answer: Effect.Effect<Message>): void => {
-    const resume = answers.get(id)
-    answers.delete(id)
-    resume?.(answer)
+  const waiting = new Map<
+    unknown,
+    { readonly request: Request; readonly resume: (answer: Effect.Effect<Message>) => void }
+  >()
+  /** Ends the wait, and gives the request that it was for. */
+  const settle = (id: unknown, answer: Effect.Effect<Message>): Request | undefined => {
+    const settled = waiting.get(id)
+    waiting.delete(id)
+    settled?.resume(answer)
+    return settled?.request
   }
   return {
     settle,
     /** Waits for the answer to what `post` asks. An id that comes again is the peer's mistake; its first request is given up. */
-    answer: (id: unknown, post: () => void = () => {}): Effect.Effect<Message> =>
+    answer: (request: Request, post: () => void = () => {}): Effect.Effect<Message> =>
       Effect.callback((resume) => {
-        settle(id, Effect.interrupt)
-        answers.set(id, resume)
+        settle(request.id, Effect.interrupt)
+        waiting.set(request.id, { request, resume })
         post()
       }),
     giveUp: (): void => {
-      for (const id of answers.keys()) settle(id, Effect.interrupt)
+      for (const id of waiting.keys()) settle(id, Effect.interrupt)
     }
   }
 }
@@ -70,6 +76,9 @@ const wayOf = (transport: Transport): McpSpan.Request["transport"] => {
   return name.startsWith("Stdio") ? "pipe" : /HTTP|SSE|WebSocket/.test(name) ? "tcp" : undefined
 }
 
+const withBaggageOf = (bearer: Context.Context<never>, made: Context.Context<never>): Context.Context<never> =>
+  Context.add(made, TraceContext.CurrentBaggage, Context.get(bearer, TraceContext.CurrentBaggage))
+
 /**
  * Gives a transport that traces with what an Effect was run with, and is in all else the one that it is given.
  *
@@ -79,7 +88,7 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
   const sent = unanswered()
   const received = unanswered()
   let protocolVersion: string | undefined
-  let { onmessage } = transport
+  let { onclose, onmessage } = transport
   const around = Context.getOrUndefined(made, Tracer.ParentSpan)
 
   const described = (message: Request): McpSpan.Request => ({
@@ -93,8 +102,8 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
   const settle = (message: Message, answered: Unanswered, cancelled: Unanswered): void => {
     if (message.method === "notifications/cancelled") cancelled.settle(message.params?.requestId, Effect.interrupt)
     if (message.method !== undefined) return
-    protocolVersion = message.result?.protocolVersion ?? protocolVersion
-    answered.settle(message.id, Effect.succeed(message))
+    const request = answered.settle(message.id, Effect.succeed(message))
+    if (request?.method === "initialize") protocolVersion = message.result?.protocolVersion
   }
 
   /** Runs plain code as a part of the request whose fiber it is. */
@@ -122,7 +131,7 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
               sent.settle(message.id, Effect.die(error))
             }
             // It may be answered before it is known to have been sent.
-            return sent.answer(message.id, () => void runIn(fiber, post).then(resolve, fail))
+            return sent.answer(message, () => void runIn(fiber, post).then(resolve, fail))
           }),
         McpSpan.problemOfResponse
       )
@@ -136,18 +145,19 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
       return deliver()
     }
     // Over anything but HTTP, what happens to run here has nothing to do with the request.
-    const bearer = extra?.requestInfo === undefined ? undefined : running.getStore()?.opened()
+    const bearer = extra?.requestInfo === undefined ? undefined : running.getStore()
     let inside: () => void = deliver
     const work = Effect.withFiber((fiber) => {
       inside = () => runIn(fiber, deliver)
-      return received.answer(message.id)
+      return received.answer(message)
     })
-    Effect.runForkWith(made)(McpSpan.received(described(message), work, McpSpan.problemOfResponse, bearer))
+    const context = bearer === undefined ? made : withBaggageOf(bearer.context, made)
+    Effect.runForkWith(context)(McpSpan.received(described(message), work, McpSpan.problemOfResponse, bearer?.opened()))
     // Not in the fiber: what it throws is the transport's to deal with.
     inside()
   }
 
-  const closing = (onclose: (() => void) | undefined) => () => {
+  transport.onclose = () => {
     sent.giveUp()
     received.giveUp()
     onclose?.()
@@ -157,13 +167,17 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
     get: (_, key) => {
       if (key === "send") return send
       if (key === "onmessage") return onmessage
+      if (key === "onclose") return onclose
       const value: unknown = Reflect.get(transport, key, transport)
-      return typeof value === "function" ? value.bind(transport) : value
+      return typeof value === "function" && key !== "constructor" ? value.bind(transport) : value
     },
     set: (_, key, value) => {
+      if (key === "onclose") {
+        onclose = value
+        return true
+      }
       if (key === "onmessage") onmessage = value
-      const used: unknown = key === "onmessage" ? receive : key === "onclose" ? closing(value) : value
-      return Reflect.set(transport, key, used, transport)
+      return Reflect.set(transport, key, key === "onmessage" ? receive : value, transport)
     }
   })
 }

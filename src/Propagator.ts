@@ -150,13 +150,18 @@ export const withBaggage = (carrier: Carrier) => {
     )
 }
 
-/** A caller who is not followed says nothing that is handed on either. */
+/** A caller who is not followed says nothing that is handed on either. What bears the request has said so of its own. */
 const withBaggageOf = <A, E, R>(
-  { baggage = new Map() }: Extracted,
+  sent: Extracted,
   trust: TraceContext.Trust,
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.provideService(effect, TraceContext.CurrentBaggage, trust === "follow" ? baggage : new Map())
+  effect: Effect.Effect<A, E, R>,
+  isBorne = false
+): Effect.Effect<A, E, R> => {
+  const baggage = trust === "follow" ? sent.baggage : undefined
+  return baggage === undefined && isBorne
+    ? effect
+    : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage ?? new Map())
+}
 
 /**
  * How far `receive` trusts callers. Default: `follow`. Where anybody may call, `link`: a caller that is followed says which
@@ -182,6 +187,11 @@ export interface ReceiveOptions {
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
   /** Spans that it has to do with besides, such as that of a first attempt. */
   readonly links?: ReadonlyArray<Tracer.SpanLink> | undefined
+  /**
+   * The span of a request that bears this one, such as HTTP's, in whose place this is called. It is linked to, and where the caller
+   * tells of no trace or is not followed, it is the parent; its baggage stays where the caller tells of none. Default: none.
+   */
+  readonly bearer?: Tracer.AnySpan | undefined
 }
 
 /**
@@ -249,7 +259,7 @@ export const receiveFrom =
   (sent: Extracted, options: ReceiveOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
     Effect.flatMap(Effect.all([CurrentTrust, spanOptions(sent, options)]), ([trust, spanOptions]) =>
-      withBaggageOf(sent, trust, Effect.withSpan(effect, options.name, spanOptions))
+      withBaggageOf(sent, trust, Effect.withSpan(effect, options.name, spanOptions), options.bearer !== undefined)
     )
 
 /**
@@ -263,20 +273,22 @@ export const spanFrom = (sent: Extracted, options: ReceiveOptions): Effect.Effec
 
 const spanOptions = (
   sent: Extracted,
-  { attributes, kind, links = [] }: ReceiveOptions
+  { attributes, bearer, kind, links = [] }: ReceiveOptions
 ): Effect.Effect<Tracer.SpanOptions> =>
   Effect.withFiber(({ context }) => {
     const trust = Context.get(context, CurrentTrust)
     const unreadable = trust === "ignore" ? [] : (sent.unreadable ?? [])
     for (const field of unreadable) unreadableFields(field).updateUnsafe(1, context)
     const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
-    const follows = trust === "follow"
+    const followed = trust === "follow" ? caller : undefined
+    const parent = followed ?? bearer
+    const other = followed === undefined ? caller : bearer
     return Effect.succeed({
       kind,
       captureStackTrace: false,
       attributes: { ...attributes, ...(unreadable.length > 0 && { [Key.unreadable]: unreadable }) },
-      ...(caller !== undefined && follows ? { parent: caller } : { root: true }),
-      links: caller !== undefined && !follows ? [{ span: caller, attributes: {} }, ...links] : links
+      ...(parent === undefined ? { root: true } : { parent }),
+      links: other === undefined ? links : [{ span: other, attributes: {} }, ...links]
     })
   })
 

@@ -228,6 +228,63 @@ for (const client of ["effect", "sdk"] as const) {
       })
     )
   })
+
+  describe(`Mcp over HTTP, to ${client}, from somebody whose _meta is not followed`, () => {
+    const { traceparent } = caller
+    const cases: ReadonlyArray<{
+      readonly trust: TraceContext.Trust
+      readonly _meta: Record<string, string>
+      /** Its parent, its links, what it could not read, and the user that its baggage names. */
+      readonly expected: readonly [string, ReadonlyArray<string>, ReadonlyArray<string> | undefined, string | undefined]
+    }> = [
+      { trust: "follow", _meta: { traceparent: "garbage" }, expected: ["POST", [], ["traceparent"], "http"] },
+      { trust: "follow", _meta: { baggage: "user=meta" }, expected: ["POST", [], undefined, "meta"] },
+      { trust: "follow", _meta: {}, expected: ["POST", [], undefined, "http"] },
+      { trust: "follow", _meta: { traceparent }, expected: ["caller", ["POST"], undefined, "http"] },
+      {
+        trust: "link",
+        _meta: { traceparent, baggage: "user=meta" },
+        expected: ["POST", ["caller"], undefined, undefined]
+      },
+      { trust: "ignore", _meta: { traceparent, tracestate: "?" }, expected: ["POST", [], undefined, undefined] }
+    ]
+    it.live.each(cases)("is a part of the HTTP request: $trust $_meta", ({ _meta, expected, trust }) =>
+      Effect.gen(function* () {
+        const program = Effect.gen(function* () {
+          const url = yield* httpServers[client]
+          const transport = new StreamableHTTPClientTransport(new URL(url), {
+            requestInit: { headers: { baggage: "user=http" } }
+          })
+          const asking = new Client({ name: "untraced", version: "1.0.0" })
+          yield* Effect.promise(() => asking.connect(transport as Transport))
+          const call = { name: "look", arguments: { path: "a.jpg" }, _meta }
+          const result = yield* Effect.promise(() => asking.callTool(call))
+          yield* Effect.promise(() => asking.close())
+          return JSON.parse((result["content"] as [{ text: string }])[0].text).user as string | undefined
+        })
+        const { exit, traces } = yield* record(
+          // What the server is made in has baggage, too, which is nobody's.
+          program.pipe(
+            Effect.provideService(Propagator.CurrentTrust, trust),
+            Propagator.withRemoteParent({ baggage: "user=maker" })
+          )
+        )
+        const all = traces.flatMap(({ spans }) => spans)
+        const look = all.find(({ name }) => name === "tools/call look")!
+        const nameOf = (id: string | undefined) =>
+          id === "b7ad6b7169203331" ? "caller" : all.find(({ spanId }) => spanId === id)?.name
+        assert.deepStrictEqual(
+          [
+            nameOf(look.parentSpanId),
+            look.links.map(({ spanId }) => nameOf(spanId)),
+            look.attributes["handspan.propagation.unreadable"],
+            Exit.isSuccess(exit) ? exit.value : exit
+          ],
+          [...expected]
+        )
+      })
+    )
+  })
 }
 
 describe("Mcp.server", () => {
@@ -541,6 +598,54 @@ describe("Mcp.sdk", () => {
       assert.isTrue(Exit.isSuccess(exit))
       expectTrace(trace).toMatchTree(
         span("ping", { status: "error", attributes: { "error.type": "TypeError", "mcp.session.id": "session-1" } })
+      )
+    })
+  )
+
+  it.live("gives up what has no answer when the transport closes, whether or not anybody listens to that", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const { transport } = yield* Mcp.sdk()
+        const [left] = InMemoryTransport.createLinkedPair()
+        let isClosed = false
+        Object.assign(left, { onclose: () => (isClosed = true) })
+        const wire = transport(left)
+        yield* Effect.promise(() => wire.send({ jsonrpc: "2.0", id: 1, method: "ping" }))
+        yield* Effect.promise(() => wire.close())
+        assert.isTrue(isClosed)
+        assert.strictEqual(wire.constructor, InMemoryTransport)
+      })
+      const { exit, trace } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.void)
+      expectTrace(trace).toMatchTree(span("ping", { status: "unset", attributes: { "handspan.interrupted": true } }))
+    })
+  )
+
+  it.live("knows the version of a session by what initialize is answered, and by nothing else", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const { transport } = yield* Mcp.sdk()
+        const [left, right] = InMemoryTransport.createLinkedPair()
+        const wire = transport(left)
+        Object.assign(wire, { onmessage: () => {} })
+        let answers = 0
+        const answer = ({ id }: { readonly id: number }) =>
+          right.send({ jsonrpc: "2.0", id, result: { protocolVersion: `version ${++answers}` } })
+        Object.assign(right, { onmessage: answer })
+        yield* Effect.promise(async () => {
+          for (const [id, method] of ["initialize", "tools/call", "tools/list"].entries()) {
+            await wire.send({ jsonrpc: "2.0", id, method })
+          }
+        })
+      })
+      const { traces } = yield* record(program)
+      assert.sameDeepMembers(
+        traces.flatMap(({ spans }) => spans.map(({ attributes, name }) => [name, attributes["mcp.protocol.version"]])),
+        [
+          ["initialize", undefined],
+          ["tools/call", "version 1"],
+          ["tools/list", "version 1"]
+        ]
       )
     })
   )
