@@ -128,24 +128,34 @@ export const spanOptions = (
 })
 
 /**
- * Takes up a run. A checkpoint that was damaged on its way goes on as far as it can be read: the ids that derive are known.
+ * Takes up a run. A checkpoint that was damaged on its way goes on as far as it can be read: the ids that derive are known, and the
+ * run's span tells in `handspan.propagation.unreadable` what is not. One that does not name its run is the checkpoint of no other.
  *
  * @since 0.1.0
  */
 export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknown, unknown>): Run => {
-  const { name, parent_span_id = "", run_id: id, started_at } = checkpoint
-  const { baggage = new Map(), context } = Envelope.extract(checkpoint)
-  const startTime = /^\d{1,19}$/.test(started_at) ? BigInt(started_at) : OpenSpan.now(fiber)
+  const stored: { readonly [Field in keyof Checkpoint]?: unknown } = Object(checkpoint)
+  const name = textOf(stored.name) ?? "unknown"
+  const id = textOf(stored.run_id) ?? crypto.randomUUID()
+  const startedAt = textOf(stored.started_at) ?? ""
+  const parentId = textOf(stored.parent_span_id) ?? ""
+  const { baggage = new Map(), context, unreadable = [] } = Envelope.extract(checkpoint)
+  const startTime = /^\d{1,19}$/.test(startedAt) ? BigInt(startedAt) : OpenSpan.now(fiber)
+  const span = new RunSpan(name, context ?? undecided(name, id), startTime)
+  if (unreadable.length > 0) span.attribute(Key.unreadable, unreadable)
   return {
     name,
     id,
-    span: new RunSpan(name, context ?? undecided(name, id), startTime),
-    parent: context && TraceContext.isSpanId(parent_span_id) ? { ...context, spanId: parent_span_id } : undefined,
+    span,
+    parent: context && TraceContext.isSpanId(parentId) ? { ...context, spanId: parentId } : undefined,
     baggage,
     steps: new Map(),
     suspendedFor: undefined
   }
 }
+
+const textOf = (value: unknown): string | undefined =>
+  value === undefined || typeof value === "object" ? undefined : String(value)
 
 /**
  * Runs an effect for a run.

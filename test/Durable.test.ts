@@ -301,6 +301,23 @@ describe("Durable.run", () => {
     }).pipe(Effect.withTracer(Recorder.make({ onEnd: () => undefined })))
   )
 
+  it.effect("goes on where a checkpoint is none at all, in a trace that no other run has", () =>
+    Effect.gen(function* () {
+      const cyclic: Record<string, unknown> = {}
+      cyclic["run_id"] = cyclic
+      const ids = new Set<string>()
+      const none: ReadonlyArray<unknown> = [null, undefined, 7, "garbage", {}, [], cyclic, { name: {}, baggage: 7 }]
+      for (const checkpoint of none) {
+        const work = Effect.void.pipe(Durable.step("plan"), Durable.run(checkpoint as Durable.Checkpoint))
+        const { exit, trace } = yield* Testing.record(work)
+        assert.deepStrictEqual(exit, Exit.void)
+        Testing.expectTrace(trace).toMatchTree(span("invoke_workflow unknown", [span("plan")]))
+        ids.add(trace.traceId)
+      }
+      assert.strictEqual(ids.size, none.length)
+    })
+  )
+
   it.effect("has the baggage of its beginning", () =>
     Effect.gen(function* () {
       const trace = yield* Durable.begin("trip", "1").pipe(Propagator.withRemoteParent({ baggage: "user=alice" }))

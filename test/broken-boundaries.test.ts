@@ -6,6 +6,7 @@ import { InMemoryTransport } from "@modelcontextprotocol/sdk/inMemory.js"
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
 import { Client, credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js"
 import { Effect, Exit, Layer, Metric, Queue, Schema, type Scope } from "effect"
+import { McpProtocol, McpServer as EffectMcpServer } from "effect/ai"
 import { HttpMiddleware, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { Rpc as EffectRpc, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { createServer, request as send, type Server as NodeServer, type ServerResponse } from "node:http"
@@ -14,7 +15,10 @@ import * as ActionBroker from "../src/ActionBroker.ts"
 import * as Bridge from "../src/Bridge.ts"
 import * as Actions from "../src/bus/Actions.ts"
 import * as Connection from "../src/Connection.ts"
+import * as DerivedIds from "../src/DerivedIds.ts"
+import * as Durable from "../src/Durable.ts"
 import * as Envelope from "../src/Envelope.ts"
+import * as EnvironmentCarrier from "../src/EnvironmentCarrier.ts"
 import * as EventBus from "../src/EventBus.ts"
 import * as Grpc from "../src/Grpc.ts"
 import * as Http from "../src/Http.ts"
@@ -258,6 +262,35 @@ const boundaries: ReadonlyArray<Boundary> = [
     })
   },
   {
+    name: "Effect's MCP server, over HTTP",
+    call: Effect.gen(function* () {
+      const server = createServer()
+      const mcp = EffectMcpServer.layerHttp({
+        name: "works",
+        version: "1.0.0",
+        path: "/work",
+        protocols: [Mcp.server(McpProtocol.v2025_11_25)]
+      })
+      yield* served(server, mcp)
+      return (headers) => {
+        const params = {
+          protocolVersion: "2025-11-25",
+          capabilities: {},
+          clientInfo: { name: "untraced", version: "1.0.0" },
+          _meta: asRecord(headers)
+        }
+        const request = { jsonrpc: "2.0", id: 1, method: "initialize", params }
+        const accept: Headers = [
+          ["accept", "application/json, text/event-stream"],
+          ["content-type", "application/json"]
+        ]
+        return Effect.map(rawRequest(server, accept, JSON.stringify(request)), (answer) =>
+          answer.includes('"serverInfo"') ? "done" : answer
+        )
+      }
+    })
+  },
+  {
     name: "a message on a Queue",
     call: Effect.succeed((headers) =>
       Effect.gen(function* () {
@@ -384,6 +417,52 @@ describe.each(boundaries)("$name", ({ call, never = {} }) => {
         )
         assert.strictEqual(works[0]?.traceId === traceId, goesOn)
         assert.strictEqual((yield* counted) - before, unreadable.length)
+      })
+    )
+  }
+})
+
+describe("a checkpoint of a durable run", () => {
+  const [ownTrace, ownSpan] = [DerivedIds.traceId("refund", "1"), DerivedIds.spanId("refund", "1")]
+  for (const [harm, { goesOn, headers, unreadable }] of Object.entries(harms)) {
+    if (harm in onMessages) continue
+    it.effect(`goes on with ${harm} in it, or begins the trace that derives from the run`, () =>
+      Effect.gen(function* () {
+        const checkpoint = { name: "refund", run_id: "1", started_at: "0", ...asFields(headers) }
+        const { exit, trace } = yield* Testing.record(Effect.succeed("done").pipe(Durable.run(checkpoint)))
+        assert.deepStrictEqual(exit, Exit.succeed("done"))
+        assert.deepStrictEqual(
+          trace.spans.map((run) => [run.traceId, run.spanId, run.attributes["handspan.propagation.unreadable"] ?? []]),
+          [[goesOn ? traceId : ownTrace, goesOn ? spanId : ownSpan, unreadable]]
+        )
+      })
+    )
+  }
+})
+
+describe("the environment of a process", () => {
+  for (const [harm, { goesOn, headers }] of Object.entries(harms)) {
+    if (harm === "two traceparents") continue
+    it.effect(`is gone on with, or left, where it tells ${harm}`, () =>
+      Effect.gen(function* () {
+        const told = headers.map(([name, value]) => [EnvironmentCarrier.variable(name), value] as const)
+        const work = EnvironmentCarrier.continued(Effect.withSpan(Effect.succeed("done"), "work"))
+        const program = Effect.acquireUseRelease(
+          Effect.sync(() => {
+            for (const [name, value] of told) process.env[name] = value
+          }),
+          () => work,
+          () =>
+            Effect.sync(() => {
+              for (const [name] of told) delete process.env[name]
+            })
+        )
+        const { exit, trace } = yield* Testing.record(program)
+        assert.deepStrictEqual(exit, Exit.succeed("done"))
+        assert.deepStrictEqual(
+          trace.spans.map((span) => [span.parentSpanId, span.traceId === traceId]),
+          [[goesOn ? spanId : undefined, goesOn]]
+        )
       })
     )
   }
