@@ -155,7 +155,7 @@ export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknow
 }
 
 const textOf = (value: unknown): string | undefined =>
-  value === undefined || typeof value === "object" ? undefined : String(value)
+  typeof value === "string" || typeof value === "number" ? String(value) : undefined
 
 /**
  * Runs an effect for a run.

@@ -157,11 +157,12 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
     inside()
   }
 
-  transport.onclose = () => {
+  const closed = (): void => {
     sent.giveUp()
     received.giveUp()
     onclose?.()
   }
+  Object.assign(transport, { onclose: closed })
 
   return new Proxy(transport, {
     get: (_, key) => {

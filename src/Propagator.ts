@@ -150,7 +150,7 @@ export const withBaggage = (carrier: Carrier) => {
     )
 }
 
-/** A caller who is not followed says nothing that is handed on either. What bears the request has said so of its own. */
+/** A caller who is not followed says nothing that is handed on either. Baggage of what bears the request is in place already. */
 const withBaggageOf = <A, E, R>(
   sent: Extracted,
   trust: TraceContext.Trust,
@@ -188,8 +188,8 @@ export interface ReceiveOptions {
   /** Spans that it has to do with besides, such as that of a first attempt. */
   readonly links?: ReadonlyArray<Tracer.SpanLink> | undefined
   /**
-   * The span of a request that bears this one, such as HTTP's, in whose place this is called. It is linked to, and where the caller
-   * tells of no trace or is not followed, it is the parent; its baggage stays where the caller tells of none. Default: none.
+   * The span of a request that bears this one, such as HTTP's, whose baggage is in place. It is linked to; where the caller tells
+   * of no trace, or is not followed, it is the parent. Its baggage stays where the caller tells of none. Default: none.
    */
   readonly bearer?: Tracer.AnySpan | undefined
 }

@@ -1,6 +1,7 @@
 /**
  * Spans over SQL: those that Effect's SqlClient makes are completed, and plain drivers such as `pg` and `node:sqlite` get them.
- * Values are kept off them, as far as `SqlText` and `DatabaseSpan` know where those stand. How a statement is read is `SqlText`'s, how a call ends `DatabaseSpan`'s.
+ * Values are kept off them, as far as is known where those stand. How a statement is read is `SqlText`'s, how a call ends
+ * `DatabaseSpan`'s.
  *
  * @since 0.1.0
  */

@@ -175,17 +175,25 @@ describe("Sql.traced", () => {
         database!.exec("SELECT 1")
         return new Response("done")
       }
+      const ask = (user: string, handle: (request: Request) => Promise<Response>) => {
+        const headers = { traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-01`, baggage: `user=${user}` }
+        return handle(new Request(`http://localhost/${user}`, { headers }))
+      }
       const program = Effect.gen(function* () {
-        // As pools are, it is opened by the first request that needs it. Nobody knows who calls after waiting in a fiber.
-        const fibers = yield* Http.handler(() => Effect.andThen(open, Effect.promise(look)))
         const plain = yield* Http.handler(look)
+        // As pools are, it is opened by the first request that needs it.
+        const opening = async () => {
+          await look()
+          return ask("bob", plain)
+        }
+        const alice = yield* Http.handler(() => Effect.andThen(open, Effect.promise(opening)))
+        // Nobody knows who calls after waiting in a fiber.
+        const carol = yield* Http.handler(() => Effect.promise(look))
         // A fiber that plain code runs has no tracer.
         const select = Effect.sync(() => database!.exec("SELECT 1"))
-        const running = yield* Http.handler(() => Effect.runPromise(Effect.as(select, new Response("done"))))
-        const requests = { alice: fibers, bob: fibers, carol: plain, dave: running }
-        for (const [user, handle] of Object.entries(requests)) {
-          const headers = { traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-01`, baggage: `user=${user}` }
-          yield* Effect.promise(async () => handle(new Request(`http://localhost/${user}`, { headers })))
+        const erin = yield* Http.handler(() => Effect.runPromise(Effect.as(select, new Response("done"))))
+        for (const [user, handle] of Object.entries({ alice, carol, dave: plain, erin })) {
+          yield* Effect.promise(() => ask(user, handle))
         }
       })
       const buffer = new SpanBuffer()
@@ -203,9 +211,10 @@ describe("Sql.traced", () => {
           }),
         [
           ["alice", "/alice"],
+          ["bob", "/bob"],
           [undefined, undefined],
-          ["carol", "/carol"],
-          ["dave", "/dave"]
+          ["dave", "/dave"],
+          ["erin", "/erin"]
         ]
       )
     })
