@@ -13,6 +13,7 @@ import * as Tracer from "effect/Tracer"
 import * as Ambient from "./exporter/Ambient.ts"
 import { caller, ofFiber, running, withCaller } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
+import { tracerView } from "./TracerView.ts"
 
 /**
  * Gives a tracer that also tells plain code which span it is called in, for as long as the scope lives.
@@ -28,8 +29,7 @@ import * as TraceContext from "./TraceContext.ts"
 export const follow = (tracer: Tracer.Tracer): Effect.Effect<Tracer.Tracer, never, Scope.Scope> =>
   Effect.as(
     Effect.acquireRelease(Effect.sync(adoptStrays), () => Effect.sync(leaveStrays)),
-    // A Recorder is more than a tracer, and stays what it is.
-    Object.create(tracer, { context: { value: callOut } })
+    tracerView(tracer, { context: callOut })
   )
 
 /** A primitive by which a fiber waits for others, plain code among them: Effect's `Async`. */

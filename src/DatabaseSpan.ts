@@ -129,9 +129,7 @@ export const begin: Effect.Effect<Begin | undefined> = Effect.withFiber((fiber) 
   return Effect.succeed((call: Call) => {
     const made = lasting(context)
     const caller = running.getStore()
-    const within = contextWithin(made)
-    // A fiber outside of spans may be one that plain code runs, and knows of no tracer.
-    const own = spanOf(within) === undefined ? (caller?.context ?? made) : within
+    const own = contextWithin(made)
     const parent = spanWithin(spanOf(made))()
     const span = Effect.runSyncWith(own)(Effect.makeSpan(call.name, { ...optionsOf(call), ...(parent && { parent }) }))
     const clock = Context.get(own, Clock.Clock)

@@ -17,6 +17,7 @@ import * as DerivedIds from "./DerivedIds.ts"
 import * as Envelope from "./Envelope.ts"
 import * as OpenSpan from "./OpenSpan.ts"
 import { OwnIds } from "./OwnIds.ts"
+import * as Propagator from "./Propagator.ts"
 import * as QuietTracer from "./QuietTracer.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -142,6 +143,7 @@ export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknow
   const { baggage = new Map(), context, unreadable = [] } = Envelope.extract(checkpoint)
   const startTime = /^\d{1,19}$/.test(startedAt) ? BigInt(startedAt) : OpenSpan.now(fiber)
   const span = new RunSpan(name, context ?? undecided(name, id), startTime)
+  Propagator.countUnreadable(unreadable, fiber.context)
   if (unreadable.length > 0) span.attribute(Key.unreadable, unreadable)
   return {
     name,

@@ -152,13 +152,14 @@ const isInside = (span: Tracer.AnySpan | undefined, outer: Tracer.AnySpan): bool
 }
 
 /**
- * Finds what Effects of plain code run with, here and now: what it was traced with, and over that what the innermost fiber or
- * call runs with.
+ * Finds what Effects of plain code run with, here and now: what it was traced with, over that what the call runs with, and over
+ * that the fiber.
  *
  * @since 0.1.0
  */
 export const contextWithin = (own: Context.Context<never>): Context.Context<never> => {
   const call = ofNow()
-  const inner = fiberWithin(call)?.context ?? call?.context
-  return inner === undefined || inner === own ? own : Context.merge(own, inner)
+  const ofCall = call === undefined || call.context === own ? own : Context.merge(own, call.context)
+  const fiber = fiberWithin(call)
+  return fiber === undefined || fiber.context === own ? ofCall : Context.merge(ofCall, fiber.context)
 }

@@ -18,6 +18,7 @@ import { EventName, Key } from "./Conventions.ts"
 import { contextWithin, running, spanWithin } from "./ForeignCall.ts"
 import * as SpanRecord from "./SpanRecord.ts"
 import * as TraceContext from "./TraceContext.ts"
+import { tracerView } from "./TracerView.ts"
 
 /**
  * Adds an event to the current span, at the time of the clock; does nothing outside of spans.
@@ -96,8 +97,7 @@ export const withScope =
       const scope = { name: SpanRecord.textOf(name), version: SpanRecord.textOf(version) }
       const span: Tracer.Tracer["span"] = (options) =>
         base.span({ ...options, annotations: Context.add(options.annotations, SpanRecord.Scope, scope) })
-      // A Recorder is more than a tracer, and stays what it is.
-      return Effect.withTracer(effect, Object.create(base, { span: { value: span } }))
+      return Effect.withTracer(effect, tracerView(base, { span }))
     })
 
 /**

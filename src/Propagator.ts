@@ -201,6 +201,15 @@ export interface ReceiveOptions {
  */
 export const unreadableMetric = "handspan.propagation.unreadable"
 
+/**
+ * Counts fields that could not be read, for boundaries that take in no work by `receive`.
+ *
+ * @since 0.1.0
+ */
+export const countUnreadable = (fields: ReadonlyArray<string>, context: Context.Context<never>): void => {
+  for (const field of fields) unreadableFields(field).updateUnsafe(1, context)
+}
+
 const counters = new Map<string, Metric.Counter<number>>()
 
 const unreadableFields = (field: string): Metric.Counter<number> => {
@@ -278,7 +287,7 @@ const spanOptions = (
   Effect.withFiber(({ context }) => {
     const trust = Context.get(context, CurrentTrust)
     const unreadable = trust === "ignore" ? [] : (sent.unreadable ?? [])
-    for (const field of unreadable) unreadableFields(field).updateUnsafe(1, context)
+    countUnreadable(unreadable, context)
     const caller = sent.context && trust !== "ignore" ? TraceContext.toExternalSpan(sent.context) : undefined
     const followed = trust === "follow" ? caller : undefined
     const parent = followed ?? bearer

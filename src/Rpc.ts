@@ -15,6 +15,7 @@ import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import * as Propagator from "./Propagator.ts"
 import * as TraceContext from "./TraceContext.ts"
+import { tracerView } from "./TracerView.ts"
 
 /**
  * What a group is given for its calls to go on with their callers' traces: `MyGroup.middleware(Rpc.Traced)`.
@@ -112,8 +113,7 @@ const openForEffect = (bringing: Fiber.Fiber<unknown, unknown>, tag: string, hea
     )
     return Effect.runSyncWith(Context.add(fiber.context, Tracer.Tracer, own))(opened)
   }
-  // A Recorder is more than a tracer, and stays what it is.
-  const tracer: Tracer.Tracer = Object.create(own, { span: { value: span } })
+  const tracer = tracerView(own, { span })
   owns.set(tracer, own)
   bringing.setContext(Context.add(bringing.context, Tracer.Tracer, tracer))
   return () => isOpen

@@ -21,6 +21,7 @@ import * as Console from "./exporter/Console.ts"
 import * as Memory from "./exporter/Memory.ts"
 import * as Otlp from "./exporter/Otlp.ts"
 import type { Ledger } from "./Ledger.ts"
+import * as Propagator from "./Propagator.ts"
 import * as Recorder from "./Recorder.ts"
 import * as Recording from "./Recording.ts"
 import * as Sampler from "./Sampler.ts"
@@ -230,7 +231,9 @@ const startedBy = ({ inboundTrust }: Settings.Settings): Layer.Layer<never> =>
     Effect.gen(function* () {
       const around = yield* Effect.serviceOption(Tracer.ParentSpan)
       if (inboundTrust.value !== "follow" || Option.isSome(around)) return Context.empty()
-      for (const field of (yield* EnvironmentCarrier.extracted).unreadable ?? []) {
+      const { unreadable = [] } = yield* EnvironmentCarrier.extracted
+      Propagator.countUnreadable(unreadable, yield* Effect.context())
+      for (const field of unreadable) {
         const variable = EnvironmentCarrier.variable(field)
         yield* Effect.logWarning(`${variable} cannot be read, or not as a whole: what it says of a trace is left out`)
       }

@@ -21,12 +21,14 @@ import * as Envelope from "../src/Envelope.ts"
 import * as EnvironmentCarrier from "../src/EnvironmentCarrier.ts"
 import * as EventBus from "../src/EventBus.ts"
 import * as Grpc from "../src/Grpc.ts"
+import * as Memory from "../src/exporter/Memory.ts"
 import * as Http from "../src/Http.ts"
 import * as Mcp from "../src/Mcp.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as Rpc from "../src/Rpc.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
 import * as Testing from "../src/Testing.ts"
+import * as Tracing from "../src/Tracing.ts"
 
 type Headers = ReadonlyArray<readonly [name: string, value: string]>
 
@@ -428,6 +430,7 @@ describe("a checkpoint of a durable run", () => {
     if (harm in onMessages) continue
     it.effect(`goes on with ${harm} in it, or begins the trace that derives from the run`, () =>
       Effect.gen(function* () {
+        const before = yield* counted
         const checkpoint = { name: "refund", run_id: "1", started_at: "0", ...asFields(headers) }
         const { exit, trace } = yield* Testing.record(Effect.succeed("done").pipe(Durable.run(checkpoint)))
         assert.deepStrictEqual(exit, Exit.succeed("done"))
@@ -435,34 +438,36 @@ describe("a checkpoint of a durable run", () => {
           trace.spans.map((run) => [run.traceId, run.spanId, run.attributes["handspan.propagation.unreadable"] ?? []]),
           [[goesOn ? traceId : ownTrace, goesOn ? spanId : ownSpan, unreadable]]
         )
+        assert.strictEqual((yield* counted) - before, unreadable.length)
       })
     )
   }
 })
 
 describe("the environment of a process", () => {
-  for (const [harm, { goesOn, headers }] of Object.entries(harms)) {
+  for (const [harm, { goesOn, headers, unreadable }] of Object.entries(harms)) {
     if (harm === "two traceparents") continue
     it.effect(`is gone on with, or left, where it tells ${harm}`, () =>
       Effect.gen(function* () {
+        const before = yield* counted
         const told = headers.map(([name, value]) => [EnvironmentCarrier.variable(name), value] as const)
-        const work = EnvironmentCarrier.continued(Effect.withSpan(Effect.succeed("done"), "work"))
-        const program = Effect.acquireUseRelease(
-          Effect.sync(() => {
-            for (const [name, value] of told) process.env[name] = value
-          }),
-          () => work,
+        yield* Effect.acquireRelease(
+          Effect.sync(() => Object.assign(process.env, Object.fromEntries(told))),
           () =>
             Effect.sync(() => {
               for (const [name] of told) delete process.env[name]
             })
         )
-        const { exit, trace } = yield* Testing.record(program)
-        assert.deepStrictEqual(exit, Exit.succeed("done"))
+        const program = Effect.gen(function* () {
+          yield* Effect.withSpan(Effect.void, "work")
+          return yield* (yield* Effect.fromOption(yield* Effect.serviceOption(Memory.Spans))).all
+        })
+        const spans = yield* Effect.provide(program, Tracing.layerFromEnvWith({ exporters: ["in_memory"] }))
         assert.deepStrictEqual(
-          trace.spans.map((span) => [span.parentSpanId, span.traceId === traceId]),
+          spans.map((span) => [span.parentSpanId, span.traceId === traceId]),
           [[goesOn ? spanId : undefined, goesOn]]
         )
+        assert.strictEqual((yield* counted) - before, unreadable.length)
       })
     )
   }
