@@ -111,7 +111,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "ProcessExit"
     ]
   ],
-  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView", "QuietTracer"]],
+  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView", "QuietTracer", "TopicQueues"]],
   [3, "values", ["PropagationFormat"]],
   [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3", "DerivedIds"]],
   [

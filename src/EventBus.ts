@@ -22,6 +22,7 @@ import * as Envelope from "./Envelope.ts"
 import * as Hex from "./Hex.ts"
 import * as Propagator from "./Propagator.ts"
 import * as SpanEnd from "./SpanEnd.ts"
+import { TopicQueues } from "./TopicQueues.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -34,8 +35,8 @@ export const Event = Schema.Struct({
   id: Schema.String,
   /** What happened, such as `reading`. */
   type: Schema.String,
-  /** Whatever JSON can hold, where the bus leads out of the process. */
-  payload: Schema.Unknown,
+  /** Whatever JSON can hold, where the bus leads out of the process. JSON leaves out what is undefined. */
+  payload: Schema.Unknown.pipe(Schema.withDecodingDefaultKey(Effect.succeed(null))),
   /** The agent that published it. */
   sender: Schema.optionalKey(Schema.String),
   /** The conversation that it belongs to. */
@@ -166,7 +167,7 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
     const whole: Event = {
       id: event.id ?? (yield* newId),
       type: event.type,
-      payload: event.payload,
+      payload: event.payload ?? null,
       ...(handling && { sender: handling.agent }),
       ...(thread_id !== undefined && { thread_id }),
       ...(correlation_id !== undefined && { correlation_id }),
@@ -178,13 +179,13 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
 
 /**
  * Starts an agent that lives on events: it has subscribed when this returns, and then handles the events of its topics for as
- * long as the scope lives. The fiber that it gives ends where the bus is gone.
+ * long as the scope lives. The fiber that it gives ends where the bus is gone, be it for one of the topics.
  *
  * **Details**: each event is a span `agent.on_event` that goes on with its sender's trace, as far as `Propagator.CurrentTrust`
- * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose handler fails is handed out again, as an attempt whose span links to the first one's, and after
- * `maxAttempts` is published on `{topic}.dead`, with the whole event as its payload. What is interrupted is handed out again
- * too. Agents of the same id share their events. Each event is handled at least once: one that was dealt with comes again
- * where the bus could not be told.
+ * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose
+ * handler fails is handed out again, as an attempt whose span links to the first one's, and after `maxAttempts` is published on
+ * `{topic}.dead`, with the whole event as its payload. What is interrupted is handed out again too. Agents of the same id share
+ * their events. Each event is handled at least once: one that was dealt with comes again where the bus could not be told.
  *
  * **Fails with** `EventBusError` where it cannot subscribe; never for what a handler does.
  *
@@ -233,8 +234,8 @@ export const agent = <A, E, R>(
       Effect.map(Scope.provide(bus.subscribe(topic, id), scope), (take) =>
         forEach(take, (received, run) => handle(topic, received, run))
       )
-    )
-    return yield* Effect.forkScoped(Effect.onExit(Effect.raceAll(runs), (exit) => Scope.close(scope, exit)))
+    ).pipe(Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))))
+    return yield* Effect.forkScoped(Effect.onExit(Effect.raceAllFirst(runs), (exit) => Scope.close(scope, exit)))
   })
 
 /**
@@ -341,14 +342,13 @@ export const newId: Effect.Effect<string> = Effect.map(
   (words) => words.map((word) => Hex.ofWord(word)).join("")
 )
 
-/** How many events of a topic wait for its first group, at most; of more, the oldest go. */
-const maxBacklog = 10_000
-
 /**
  * A bus within the process, which forgets with it.
  *
- * **Details**: what is published on a topic before anybody has subscribed waits for its first group, 10,000 events at most.
- * Events that are given back are handed out again at once, after those that wait.
+ * **Details**: what is published on a topic before anybody has subscribed waits for its first group. Events that are given back
+ * are handed out again at once, after those that wait. For each group wait 10,000 events at most; of more, the oldest go. A
+ * group waits for its members to come back; of more than 100 groups of a topic that have none, those that were left first go,
+ * with their events.
  *
  * @since 0.1.0
  */
@@ -357,36 +357,17 @@ export const layerMemory: Layer.Layer<EventBus> = Layer.sync(EventBus, () => fro
 type Waiting = Pick<Received, "event" | "attempt" | "firstAttempt">
 
 const memoryBroker = (): Broker => {
-  const topics = new Map<
-    string,
-    { readonly backlog: Array<Waiting>; readonly groups: Map<string, Queue.Queue<Waiting>> }
-  >()
-  const topicOf = (name: string) => {
-    const topic = topics.get(name) ?? { backlog: [], groups: new Map<string, Queue.Queue<Waiting>>() }
-    topics.set(name, topic)
-    return topic
-  }
+  const topics = new TopicQueues<Waiting>()
   return {
-    publish: (name, event) =>
-      Effect.sync(() => {
-        const { backlog, groups } = topicOf(name)
-        for (const queue of groups.values()) Queue.offerUnsafe(queue, { event, attempt: 1 })
-        if (groups.size > 0) return
-        backlog.push({ event, attempt: 1 })
-        if (backlog.length > maxBacklog) backlog.shift()
-      }),
-    subscribe: (name, group) =>
-      Effect.gen(function* () {
-        const { backlog, groups } = topicOf(name)
-        const queue = groups.get(group) ?? (yield* Queue.unbounded<Waiting>())
-        groups.set(group, queue)
-        for (const waiting of backlog.splice(0)) Queue.offerUnsafe(queue, waiting)
-        return Effect.map(Queue.take(queue), (waiting) => ({
+    publish: (topic, event) => Effect.sync(() => topics.offer(topic, { event, attempt: 1 })),
+    subscribe: (topic, group) =>
+      Effect.map(topics.join(topic, group), (queue) =>
+        Effect.map(Queue.take(queue), (waiting) => ({
           ...waiting,
           ack: Effect.void,
           giveBack: (firstAttempt) =>
             Effect.asVoid(Queue.offer(queue, { event: waiting.event, attempt: waiting.attempt + 1, firstAttempt }))
         }))
-      })
+      )
   }
 }

@@ -253,4 +253,108 @@ describe("EventBus", () => {
       )
     })
   )
+
+  it.effect("agent ends where one of its topics is lost", () =>
+    Effect.gen(function* () {
+      const lost = new EventBus.EventBusError({ topic: "a", message: "the server is gone" })
+      const broker: EventBus.Broker = {
+        publish: () => Effect.void,
+        subscribe: (topic) => Effect.succeed(topic === "a" ? Effect.fail(lost) : Effect.never)
+      }
+      const fiber = yield* EventBus.agent("worker", { topics: ["a", "b"], onEvent: () => Effect.void }).pipe(
+        Effect.provideService(EventBus.EventBus, broker)
+      )
+      assert.strictEqual(yield* Effect.flip(Fiber.join(fiber)), lost)
+    })
+  )
+
+  it.effect("agent is a member of nothing where it cannot subscribe to all of its topics", () =>
+    Effect.gen(function* () {
+      const refused = new EventBus.EventBusError({ topic: "b", message: "no" })
+      const members = new Set<string>()
+      const broker: EventBus.Broker = {
+        publish: () => Effect.void,
+        subscribe: (topic) =>
+          topic === "b"
+            ? Effect.fail(refused)
+            : Effect.as(
+                Effect.acquireRelease(
+                  Effect.sync(() => members.add(topic)),
+                  () => Effect.sync(() => members.delete(topic))
+                ),
+                Effect.never
+              )
+      }
+      const error = yield* EventBus.agent("worker", { topics: ["a", "b"], onEvent: () => Effect.void }).pipe(
+        Effect.provideService(EventBus.EventBus, broker),
+        Effect.flip
+      )
+      assert.strictEqual(error, refused)
+      assert.deepStrictEqual(members, new Set())
+    })
+  )
+
+  it.effect("publish sends null for what is undefined, as JSON would have it", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const { payload } = yield* EventBus.publish("jobs", { type: "job", payload: undefined })
+        const worker = yield* running("worker", "jobs", () => Effect.void)
+        return [payload, (yield* worker.next).payload]
+      })
+      const { exit } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed([null, null]))
+    })
+  )
+
+  /** What a group is handed out, up to the event that is published now. */
+  const waitingFor = (topic: string, group: string) =>
+    Effect.gen(function* () {
+      const bus = yield* EventBus.EventBus
+      const take = yield* bus.subscribe(topic, group)
+      yield* EventBus.publish(topic, { type: "job", payload: "last" })
+      const waiting: Array<unknown> = []
+      for (;;) {
+        const { event } = yield* take
+        if (event.payload === "last") return waiting
+        waiting.push(event.payload)
+      }
+    })
+
+  const joinAndLeave = (topic: string, group: string) =>
+    Effect.asVoid(Effect.scoped(Effect.flatMap(EventBus.EventBus, (bus) => bus.subscribe(topic, group))))
+
+  const publishNumbers = (topic: string, count: number) =>
+    Effect.forEach(
+      Array.from({ length: count }, (_, at) => at),
+      (payload) => EventBus.publish(topic, { type: "job", payload }),
+      { discard: true }
+    )
+
+  it.effect("layerMemory keeps the last 10,000 events for a group", () =>
+    Effect.gen(function* () {
+      yield* joinAndLeave("jobs", "worker")
+      yield* publishNumbers("jobs", 10_005)
+      const waiting = yield* waitingFor("jobs", "worker")
+      // The last goes in the place of one more.
+      assert.deepStrictEqual([waiting.length, waiting[0]], [9999, 6])
+    }).pipe(Effect.scoped, Effect.provide(EventBus.layerMemory))
+  )
+
+  it.effect("layerMemory forgets the groups that were left first, and none that has members", () =>
+    Effect.gen(function* () {
+      const bus = yield* EventBus.EventBus
+      const staying = yield* bus.subscribe("jobs", "staying")
+      yield* joinAndLeave("jobs", "staying")
+      yield* joinAndLeave("jobs", "back")
+      const sessions = Array.from({ length: 103 }, (_, at) => `session ${at}`)
+      yield* Effect.forEach(sessions.slice(0, 101), (session) => joinAndLeave("jobs", session))
+      // It was left among the first, and then among the last.
+      yield* joinAndLeave("jobs", "session 2")
+      yield* Effect.forEach(sessions.slice(101), (session) => joinAndLeave("jobs", session))
+      yield* publishNumbers("jobs", 1)
+      const groups = ["back", ...sessions.slice(0, 5)]
+      const waiting = yield* Effect.forEach(groups, (group) => waitingFor("jobs", group))
+      assert.deepStrictEqual([...waiting, (yield* staying).event.payload], [[], [], [], [0], [], [0], 0])
+    }).pipe(Effect.scoped, Effect.provide(EventBus.layerMemory))
+  )
 })
