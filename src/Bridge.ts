@@ -4,19 +4,23 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Connection, ConnectionError } from "./Connection.ts"
 import { Key } from "./Conventions.ts"
 import * as Envelope from "./Envelope.ts"
 import { type Broker, Event, EventBus, EventBusError, forEach, type Received, withTrace } from "./EventBus.ts"
 import * as Propagator from "./Propagator.ts"
+import * as SpanEnd from "./SpanEnd.ts"
 
 const Ack = Schema.Struct({ kind: Schema.Literal("ack"), delivery: Schema.Int })
 
@@ -51,7 +55,7 @@ const FromAgent = Schema.Union([
 
 /** What the bridge says to an agent. */
 const FromBridge = Schema.Union([
-  /** The answer to what has a number of its own. */
+  /** The answer to what has a number of its own; a problem that comes later is the end of what was subscribed to. */
   Schema.Struct({ kind: Schema.Literal("done"), number: Schema.Int, problem: Schema.optionalKey(Schema.String) }),
   Schema.Struct({
     kind: Schema.Literal("deliver"),
@@ -64,6 +68,10 @@ const FromBridge = Schema.Union([
   })
 ])
 
+/** What has an answer, also where it cannot be read. */
+const Question = Schema.Struct({ kind: Schema.Literals(["publish", "subscribe"]), number: Schema.Int })
+
+const readQuestion = Schema.decodeUnknownOption(Question)
 const readFromAgent = Schema.decodeUnknownOption(FromAgent)
 const readFromBridge = Schema.decodeUnknownOption(FromBridge)
 
@@ -81,11 +89,15 @@ const through = (name: "bridge.publish" | "bridge.forward", agent: string, topic
     }
   })
 
+/** How many events of an agent wait until they are published, before the agent has to. */
+const maxPublishing = 1000
+
 /**
  * Serves the agents at the other end of a connection, until they are gone: what they publish goes to the bus, as spans
  * `bridge.publish`, and what they subscribe to comes to them, as spans `bridge.forward`. Never fails.
  *
- * **Details**: an event is acknowledged when the agent has dealt with it. Those that it has not when it goes are given back.
+ * **Details**: an event is acknowledged when the agent has dealt with it. Those that it has not when it goes are given back. What
+ * an agent publishes keeps its order, and is published also where the agent has gone meanwhile.
  *
  * @since 0.1.0
  */
@@ -93,79 +105,110 @@ export const serve = (connection: Connection): Effect.Effect<void, never, EventB
   Effect.scoped(
     Effect.gen(function* () {
       const bus = yield* EventBus
-      const scope = yield* Effect.scope
-      const subscriptions = yield* FiberMap.make<number>()
-      const wanted = new Map<number, Queue.Queue<void>>()
-      const deliveries = new Map<number, Deferred.Deferred<Settled>>()
-      let last = 0
-
-      const answer = (number: number, work: Effect.Effect<void, EventBusError>) =>
-        Effect.matchEffect(work, {
-          onSuccess: () => connection.send({ kind: "done", number }),
-          onFailure: (error) => connection.send({ kind: "done", number, problem: error.message })
-        })
-
-      /** Hands out the events of a topic to a member of a group, as it asks for them, until it unsubscribes. */
-      const subscribe = (subscription: number, topic: string, group: string) =>
-        Effect.gen(function* () {
-          const own = yield* Scope.fork(scope)
-          const take = yield* Scope.provide(bus.subscribe(topic, group), own)
-          const deliver = (received: Received, run: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
-            Effect.gen(function* () {
-              const { attempt, event, firstAttempt: first_attempt } = received
-              const delivery = ++last
-              const settled = yield* Deferred.make<Settled>()
-              deliveries.set(delivery, settled)
-              const told = { kind: "deliver", delivery, subscription, attempt, ...(first_attempt && { first_attempt }) }
-              const send = Effect.flatMap(withTrace(event), (event) => connection.send({ ...told, event }))
-              const forward = send.pipe(through("bridge.forward", group, topic, event))
-              const exit = yield* Effect.exit(run(Effect.andThen(forward, Deferred.await(settled))))
-              deliveries.delete(delivery)
-              // It may have been settled and interrupted at once.
-              const how = yield* Option.getOrElse(yield* Deferred.poll(settled), () => Effect.undefined)
-              yield* Effect.ignore(
-                how?.kind === "ack" ? received.ack : received.giveBack(how?.first_attempt ?? first_attempt)
-              )
-              yield* exit
-            })
-          const asks = yield* Queue.unbounded<void>()
-          wanted.set(subscription, asks)
-          const serving = forEach(Effect.andThen(Queue.take(asks), take), deliver).pipe(
-            Effect.onExit((exit) => {
-              wanted.delete(subscription)
-              return Scope.close(own, exit)
-            })
-          )
-          yield* FiberMap.run(subscriptions, subscription, serving)
-        })
-
-      const hear = (message: typeof FromAgent.Type): Effect.Effect<void, ConnectionError> => {
-        switch (message.kind) {
-          case "publish": {
-            const { agent, event, number, topic } = message
-            return answer(number, bus.publish(topic, event).pipe(through("bridge.publish", agent, topic, event)))
-          }
-          case "subscribe":
-            return answer(message.number, subscribe(message.number, message.topic, message.group))
-          case "next": {
-            const asks = wanted.get(message.number)
-            return asks === undefined ? Effect.void : Effect.asVoid(Queue.offer(asks, undefined))
-          }
-          case "unsubscribe":
-            return FiberMap.remove(subscriptions, message.number)
-          default: {
-            const settled = deliveries.get(message.delivery)
-            return settled === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(settled, message))
-          }
-        }
-      }
-      // What is not of this protocol is somebody else's.
-      const next = Effect.flatMap(connection.receive, (message) =>
-        Option.match(readFromAgent(message), { onNone: () => Effect.void, onSome: hear })
-      )
-      yield* Effect.ignore(Effect.forever(next))
+      // A bus may take its time over an event, and the agent has more to say.
+      const publishing = yield* Queue.bounded<Effect.Effect<void>, Cause.Done>(maxPublishing)
+      const published = yield* Effect.forkScoped(Effect.forever(Effect.flatten(Queue.take(publishing))))
+      yield* Effect.scoped(hear(connection, bus, publishing))
+      yield* Queue.end(publishing)
+      yield* Fiber.await(published)
     })
   )
+
+/** Hears what the agents say, until they are gone. */
+const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Effect.Effect<void>>) =>
+  Effect.gen(function* () {
+    const subscriptions = yield* FiberMap.make<number>()
+    const wanted = new Map<number, Queue.Queue<void>>()
+    const deliveries = new Map<number, Deferred.Deferred<Settled>>()
+    let last = 0
+
+    /** Says what came of it. Where the agent is gone, nobody wants to know. */
+    const answer = (number: number, exit: Exit.Exit<void, unknown>) =>
+      Effect.ignore(
+        connection.send({
+          kind: "done",
+          number,
+          ...(Exit.isFailure(exit) && { problem: SpanEnd.describe(Cause.squash(exit.cause)).message })
+        })
+      )
+
+    /** Hands out the events of a topic to a member of a group, as it asks for them, until it unsubscribes. */
+    const subscribe = (subscription: number, topic: string, group: string, asks: Queue.Queue<void>) =>
+      Effect.gen(function* () {
+        const take = yield* bus.subscribe(topic, group)
+        const deliver = (received: Received, run: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
+          Effect.gen(function* () {
+            const { attempt, event, firstAttempt: first_attempt } = received
+            const delivery = ++last
+            const settled = yield* Deferred.make<Settled>()
+            deliveries.set(delivery, settled)
+            const told = { kind: "deliver", delivery, subscription, attempt, ...(first_attempt && { first_attempt }) }
+            const send = Effect.flatMap(withTrace(event), (event) => connection.send({ ...told, event }))
+            const forward = send.pipe(through("bridge.forward", group, topic, event))
+            const exit = yield* Effect.exit(run(Effect.andThen(forward, Deferred.await(settled))))
+            deliveries.delete(delivery)
+            // It may have been settled and interrupted at once.
+            const how = yield* Option.getOrElse(yield* Deferred.poll(settled), () => Effect.undefined)
+            yield* Effect.ignore(
+              how?.kind === "ack" ? received.ack : received.giveBack(how?.first_attempt ?? first_attempt)
+            )
+            yield* exit
+          })
+        yield* answer(subscription, Exit.void)
+        return yield* forEach(Effect.andThen(Queue.take(asks), take), deliver)
+      }).pipe(
+        Effect.scoped,
+        Effect.ensuring(
+          Effect.sync(() => {
+            // Another may have the number by now.
+            if (wanted.get(subscription) === asks) wanted.delete(subscription)
+          })
+        ),
+        Effect.catchCause((cause) => answer(subscription, Exit.failCause(cause)))
+      )
+
+    const hearOne = (message: typeof FromAgent.Type): Effect.Effect<unknown, never, Scope.Scope> => {
+      switch (message.kind) {
+        case "publish": {
+          const { agent, event, number, topic } = message
+          const publish = bus.publish(topic, event).pipe(through("bridge.publish", agent, topic, event))
+          return Queue.offer(
+            publishing,
+            Effect.flatMap(Effect.exit(publish), (exit) => answer(number, exit))
+          )
+        }
+        case "subscribe":
+          return Effect.flatMap(Queue.unbounded<void>(), (asks) => {
+            const { group, number, topic } = message
+            wanted.set(number, asks)
+            return FiberMap.run(subscriptions, number, subscribe(number, topic, group, asks))
+          })
+        case "next": {
+          const asks = wanted.get(message.number)
+          return asks === undefined ? Effect.void : Queue.offer(asks, undefined)
+        }
+        case "unsubscribe":
+          // It may have an event to give back, for which nobody here has to wait.
+          return Effect.forkScoped(FiberMap.remove(subscriptions, message.number))
+        default: {
+          const settled = deliveries.get(message.delivery)
+          return settled === undefined ? Effect.void : Deferred.succeed(settled, message)
+        }
+      }
+    }
+    const next = Effect.flatMap(connection.receive, (message) =>
+      Option.match(readFromAgent(message), {
+        onSome: hearOne,
+        // What is not of this protocol is somebody else's.
+        onNone: () =>
+          Option.match(readQuestion(message), {
+            onNone: () => Effect.void,
+            onSome: ({ number }) => answer(number, Exit.fail("The bridge cannot read it"))
+          })
+      })
+    )
+    yield* Effect.ignore(Effect.forever(next))
+  })
 
 /**
  * The bus as an agent of another process sees it, over a connection to a bridge. Publishing is no span here: the bridge has one.
@@ -176,24 +219,28 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
   Layer.effect(
     EventBus,
     Effect.gen(function* () {
-      const asked = new Map<number, Deferred.Deferred<void, EventBusError>>()
+      const asked = new Map<number, Deferred.Deferred<void, Problem>>()
       const subscriptions = new Map<
         number,
         { readonly topic: string; readonly queue: Queue.Queue<Received, EventBusError> }
       >()
       let last = 0
-      let gone: ConnectionError | undefined
+      let gone: Problem | undefined
+
+      /** What has this number has come to nothing. */
+      const fail = (number: number, problem: Problem): void => {
+        const answer = asked.get(number)
+        if (answer !== undefined) Deferred.doneUnsafe(answer, Exit.fail(problem))
+        const { queue, topic = "" } = subscriptions.get(number) ?? {}
+        if (queue !== undefined) Queue.failCauseUnsafe(queue, Cause.fail(lost(topic)(problem)))
+      }
 
       const hear = (message: typeof FromBridge.Type): Effect.Effect<void> => {
         if (message.kind === "done") {
           const { number, problem } = message
-          const waiting = asked.get(number)
-          if (waiting === undefined) return Effect.void
-          return Effect.asVoid(
-            problem === undefined
-              ? Deferred.succeed(waiting, undefined)
-              : Deferred.fail(waiting, new EventBusError({ topic: "", message: problem }))
-          )
+          if (problem !== undefined) return Effect.sync(() => fail(number, { message: problem }))
+          const answer = asked.get(number)
+          return answer === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(answer, undefined))
         }
         const { attempt, delivery, event, first_attempt: firstAttempt, subscription } = message
         const { queue, topic = "" } = subscriptions.get(subscription) ?? {}
@@ -212,24 +259,25 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
       const next = Effect.flatMap(connection.receive, (message) =>
         Option.match(readFromBridge(message), { onNone: () => Effect.void, onSome: hear })
       )
-      const end = (error: ConnectionError) =>
-        Effect.gen(function* () {
-          gone = error
-          for (const waiting of asked.values()) yield* Deferred.fail(waiting, lost("")(error))
-          for (const { queue, topic } of subscriptions.values()) yield* Queue.fail(queue, lost(topic)(error))
+      const end = (cause: Cause.Cause<ConnectionError>) =>
+        Effect.sync(() => {
+          gone = Cause.hasInterruptsOnly(cause)
+            ? { message: "The bus was closed" }
+            : SpanEnd.describe(Cause.squash(cause))
+          for (const number of [...asked.keys(), ...subscriptions.keys()]) fail(number, gone)
         })
-      yield* Effect.forkScoped(Effect.forever(next).pipe(Effect.catch(end)))
+      yield* Effect.forkScoped(Effect.forever(next).pipe(Effect.onError(end), Effect.ignore))
 
       /** Says something that the bridge answers. */
       const ask = (topic: string, number: number, message: object) =>
         Effect.gen(function* () {
           // Nobody would answer any more.
-          if (gone !== undefined) return yield* lost(topic)(gone)
-          const done = yield* Deferred.make<void, EventBusError>()
-          asked.set(number, done)
-          yield* Effect.mapError(connection.send({ ...message, number, topic }), lost(topic))
-          yield* Deferred.await(done)
-        }).pipe(Effect.ensuring(Effect.sync(() => asked.delete(number))))
+          if (gone !== undefined) return yield* Effect.fail(gone)
+          const answer = yield* Deferred.make<void, Problem>()
+          asked.set(number, answer)
+          yield* connection.send({ ...message, number, topic })
+          yield* Deferred.await(answer)
+        }).pipe(Effect.mapError(lost(topic)), Effect.ensuring(Effect.sync(() => asked.delete(number))))
 
       const broker: Broker = {
         publish: (topic, event) =>
@@ -252,4 +300,9 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
     })
   )
 
-const lost = (topic: string) => (error: ConnectionError) => new EventBusError({ topic, message: error.message })
+type Problem = Pick<EventBusError, "message">
+
+const lost =
+  (topic: string) =>
+  ({ message }: Problem) =>
+    new EventBusError({ topic, message })

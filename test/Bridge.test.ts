@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Queue, type Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Queue, type Scope } from "effect"
 import * as Bridge from "../src/Bridge.ts"
 import * as EventBus from "../src/EventBus.ts"
 import * as JsonLines from "../src/JsonLines.ts"
@@ -140,6 +140,154 @@ describe("Bridge", () => {
       const { exit } = yield* Testing.record(Effect.scoped(program), { clock: "live" })
       assert.deepStrictEqual(exit, Exit.succeed(["no room", "The other side is gone: it has ended"]))
     })
+  )
+
+  /** A bridge to this bus, whose other half is written by hand. */
+  const byHand = (bus: EventBus.Broker) =>
+    Effect.gen(function* () {
+      const { close, left, right } = yield* pair
+      const serving = Effect.provideService(Bridge.serve(left), EventBus.EventBus, bus)
+      return { close, served: yield* Effect.forkScoped(serving), ...right }
+    })
+
+  const problemOf = <A>(effect: Effect.Effect<A, EventBus.EventBusError>) =>
+    Effect.map(Effect.flip(effect), ({ message, topic }) => [topic, message])
+
+  const memory = Effect.map(Layer.build(EventBus.layerMemory), Context.get(EventBus.EventBus))
+
+  it.live("tells an agent that a subscription is lost, which ends it", () =>
+    Effect.gen(function* () {
+      const broker: EventBus.Broker = {
+        publish: () => Effect.void,
+        subscribe: (topic) => Effect.succeed(Effect.fail(new EventBus.EventBusError({ topic, message: "no stream" })))
+      }
+      const program = Effect.gen(function* () {
+        const { bus } = yield* elsewhere("worker")
+        const worker = EventBus.agent("worker", { topics: ["jobs"], onEvent: () => Effect.void })
+        return yield* Fiber.join(yield* Effect.provide(worker, bus))
+      }).pipe(Effect.provideService(EventBus.EventBus, broker))
+      assert.deepStrictEqual(yield* problemOf(Effect.scoped(program)), ["jobs", "no stream"])
+    })
+  )
+
+  it.live("ends the agents of a layer that is closed, and takes no more", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const { left, right } = yield* pair
+        yield* Effect.forkScoped(Bridge.serve(left))
+        const started = Effect.gen(function* () {
+          const bus = yield* EventBus.EventBus
+          return { bus, fiber: yield* EventBus.agent("worker", { topics: ["jobs"], onEvent: () => Effect.void }) }
+        })
+        const { bus, fiber } = yield* Effect.provide(started, Bridge.layer("worker", right))
+        const publishing = bus.publish("jobs", { id: "1", type: "job", payload: 1 })
+        return [yield* problemOf(Fiber.join(fiber)), yield* problemOf(publishing)]
+      })
+      const closed = ["jobs", "The bus was closed"]
+      const { exit } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed([closed, closed]))
+    })
+  )
+
+  it.live("says on which topic an event was not taken", () =>
+    Effect.gen(function* () {
+      const broker: EventBus.Broker = {
+        publish: () => Effect.fail(new EventBus.EventBusError({ topic: "", message: "no room" })),
+        subscribe: () => Effect.never
+      }
+      const program = Effect.gen(function* () {
+        const { bus } = yield* elsewhere("sensor")
+        return yield* Effect.provide(EventBus.publish("jobs", { type: "job", payload: 1 }), bus)
+      }).pipe(Effect.provideService(EventBus.EventBus, broker))
+      assert.deepStrictEqual(yield* problemOf(Effect.scoped(program)), ["jobs", "no room"])
+    })
+  )
+
+  it.live("goes on while a bus takes its time, and keeps the order of what was published, to the last", () =>
+    Effect.gen(function* () {
+      const bus = yield* memory
+      const go = yield* Deferred.make<void>()
+      const [acknowledged, left] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const published: Array<unknown> = []
+      const { close, receive, send, served } = yield* byHand({
+        publish: (_, { payload }) =>
+          Effect.andThen(
+            payload === 1 ? Deferred.await(go) : Effect.void,
+            Effect.sync(() => published.push(payload))
+          ),
+        subscribe: (topic, group) =>
+          topic === "away"
+            ? Effect.never
+            : Effect.addFinalizer(() => Deferred.succeed(left, undefined)).pipe(
+                Effect.andThen(bus.subscribe(topic, group)),
+                Effect.map(
+                  Effect.map((received) => ({
+                    ...received,
+                    ack: Effect.asVoid(Deferred.succeed(acknowledged, undefined))
+                  }))
+                )
+              )
+      })
+      yield* bus.publish("jobs", { id: "a", type: "job", payload: null })
+      yield* send({ kind: "subscribe", number: 1, topic: "away", group: "worker" })
+      for (const number of [2, 3]) {
+        const event = { id: `${number}`, type: "job", payload: number - 1 }
+        yield* send({ kind: "publish", number, agent: "sensor", topic: "out", event })
+      }
+      yield* send({ kind: "subscribe", number: 4, topic: "jobs", group: "worker" })
+      yield* send({ kind: "next", number: 4 })
+      assert.deepStrictEqual(yield* receive, { kind: "done", number: 4 })
+      const { delivery } = (yield* receive) as { readonly delivery: number }
+      yield* send({ kind: "ack", delivery })
+      yield* Deferred.await(acknowledged)
+      assert.deepStrictEqual(published, [])
+      // What it has taken in of an agent that goes is published all the same.
+      yield* close
+      yield* Deferred.await(left)
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(served)
+      assert.deepStrictEqual(published, [1, 2])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes a subscription by the number of another in its place", () =>
+    Effect.gen(function* () {
+      const bus = yield* memory
+      const left = yield* Queue.unbounded<string>()
+      const { receive, send } = yield* byHand({
+        ...bus,
+        subscribe: (topic, group) =>
+          Effect.andThen(
+            Effect.addFinalizer(() => Queue.offer(left, topic)),
+            bus.subscribe(topic, group)
+          )
+      })
+      for (const topic of ["old", "new"]) {
+        yield* send({ kind: "subscribe", number: 1, topic, group: "worker" })
+        assert.deepStrictEqual(yield* receive, { kind: "done", number: 1 })
+      }
+      assert.strictEqual(yield* Queue.take(left), "old")
+      yield* Effect.yieldNow
+      yield* bus.publish("new", { id: "a", type: "job", payload: null })
+      yield* send({ kind: "next", number: 1 })
+      const told = (yield* receive) as { readonly kind: string; readonly event: EventBus.Event }
+      assert.deepStrictEqual([told.kind, told.event.id], ["deliver", "a"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("answers what it cannot read where somebody waits for an answer", () =>
+    Effect.gen(function* () {
+      const { receive, send } = yield* byHand(yield* memory)
+      yield* send({ kind: "publish", number: 1, agent: "sensor", topic: "out", event: { id: 7 } })
+      yield* send({ kind: "subscribe", number: 2 })
+      assert.deepStrictEqual(
+        [yield* receive, yield* receive],
+        [1, 2].map((number) => ({ kind: "done", number, problem: "The bridge cannot read it" }))
+      )
+      // JSON leaves out what is undefined.
+      yield* send({ kind: "publish", number: 3, agent: "sensor", topic: "out", event: { id: "a", type: "job" } })
+      assert.deepStrictEqual(yield* receive, { kind: "done", number: 3 })
+    }).pipe(Effect.scoped)
   )
 
   it.live("passes over what is not of its protocol", () =>
