@@ -40,11 +40,11 @@ export interface Options extends RemoteBroker.Options {
  * import { connect } from "@nats-io/transport-node"
  * import { Effect } from "effect"
  * import { EventBus } from "handspan"
- * import * as Nats from "handspan/bus/Nats"
+ * import * as NatsBus from "handspan/bus/Nats"
  *
  * const connection = await connect({ servers: "nats://localhost:4222", maxReconnectAttempts: -1 })
  * const program = EventBus.publish("readings", { type: "reading", payload: 21 })
- * await Effect.runPromise(Effect.provide(program, Nats.layer(jetstream(connection))))
+ * await Effect.runPromise(Effect.provide(program, NatsBus.layer(jetstream(connection))))
  * await connection.drain()
  * ```
  *

@@ -24,10 +24,11 @@ export interface Options extends RemoteBroker.Options {
 /**
  * The event bus over the Redis that it is given, from version 7 on.
  *
- * **Details**: events are entries `event` of the streams `{prefix}:events:{topic}`, in JSON. Whoever else adds such is heard
- * too; what is no event goes to `{topic}.dead`. An event that is published again by the same id within two minutes is not
- * there twice, so that publishing may be retried. Redis keeps what it has acknowledged as far as its own settings say:
- * `appendonly yes` and `appendfsync always` keep it all.
+ * **Details**: events are entries `event` of streams, in JSON; the stream of the topic `readings` is `handspan:events:{readings}`,
+ * with the braces, which keep on one node of a cluster what belongs to a topic. Whoever else adds such is heard too; what is no
+ * event goes to `{topic}.dead`. An event that is published again by the same id within two minutes is not there twice, so that
+ * publishing may be retried. Redis keeps what it has acknowledged as far as its own settings say: `appendonly yes` and
+ * `appendfsync always` keep it all.
  *
  * **Gotchas**: a member that waits holds a connection of the pool behind `Redis.reserve` for a second at a time. Where there are
  * more members than `maxConnections` (10 by default), they take turns, and events come later.
@@ -37,9 +38,9 @@ export interface Options extends RemoteBroker.Options {
  * import { NodeRedis } from "@effect/platform-node"
  * import { Effect, Layer } from "effect"
  * import { EventBus } from "handspan"
- * import * as Redis from "handspan/bus/Redis"
+ * import * as RedisBus from "handspan/bus/Redis"
  *
- * const bus = Layer.provide(Redis.layer({ ackWait: "1 minute" }), NodeRedis.layer({ url: "redis://localhost:6379" }))
+ * const bus = Layer.provide(RedisBus.layer({ ackWait: "1 minute" }), NodeRedis.layer({ url: "redis://localhost:6379" }))
  * const program = EventBus.publish("readings", { type: "reading", payload: 21 })
  * await Effect.runPromise(Effect.provide(program, bus))
  * ```
@@ -54,9 +55,8 @@ export const layer = (options: Options = {}): Layer.Layer<EventBus, never, Redis
 
 const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker.Server => {
   const { ackWait, maxLength } = RemoteBroker.settings(options)
-  const keyOf = (kind: string, ...names: ReadonlyArray<string>): string =>
-    // No name must pass for two.
-    [options.prefix ?? "handspan", kind, ...names.map((name) => encodeURIComponent(name.toWellFormed()))].join(":")
+  const keyOf = (kind: string, topic: string, ...names: ReadonlyArray<string>): string =>
+    [options.prefix ?? "handspan", kind, `{${nameOf(topic)}}`, ...names.map(nameOf)].join(":")
 
   return {
     system: "redis",
@@ -93,6 +93,9 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
     }
   }
 }
+
+/** No name must pass for two, and Redis passes over braces with nothing in them. */
+const nameOf = (name: string): string => encodeURIComponent(name.toWellFormed()) || "%"
 
 /**
  * All members go by one name: which of them holds an event, nobody has to know, and Redis would keep the names of those that

@@ -64,7 +64,8 @@ export interface Message extends Pick<EventBus.Received, "attempt" | "firstAttem
 export type Poll = Effect.Effect<Message | undefined, unknown>
 
 /**
- * What a server is asked for. All of it may be asked again.
+ * What a server is asked for. All of it may be asked again, and but for publishing none of it is traced: it goes on while nothing
+ * happens, and belongs to no event.
  *
  * @since 0.1.0
  */
@@ -109,24 +110,24 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
     publish: (topic, event) =>
       Effect.gen(function* () {
         yield* Effect.annotateCurrentSpan(Key.messagingSystem, server.system)
-        // JSON has no undefined.
-        const text = Result.try(() => JSON.stringify({ ...event, payload: event.payload ?? null }))
+        const text = Result.try(() => JSON.stringify(event))
         if (Result.isFailure(text)) return yield* failure(topic, "publish on", text.failure)
         yield* patiently(topic, "publish on", server.publish(topic, event.id, text.success))
       }),
 
     subscribe: (topic, group) =>
       Effect.gen(function* () {
-        let poll = yield* patiently(topic, "subscribe to", server.join(topic, group))
+        const join = untraced(server.join(topic, group))
+        let poll = yield* patiently(topic, "subscribe to", join)
         const held = new Set<Message>()
         const holdAll = Effect.suspend(() => Effect.forEach(held, ({ hold }) => Effect.ignore(hold), { discard: true }))
-        yield* Effect.forkScoped(Effect.forever(Effect.delay(holdAll, ackWait / 3)))
+        yield* Effect.forkScoped(Effect.forever(Effect.delay(untraced(holdAll), ackWait / 3)))
 
         /** A server that has lost its data knows nothing of the group any more, and may not yet be done with losing it. */
-        const rejoin = Effect.map(Effect.delay(server.join(topic, group), "1 second"), (again) => {
+        const rejoin = Effect.map(Effect.delay(join, "1 second"), (again) => {
           poll = again
         })
-        const next = Effect.suspend(() => poll).pipe(
+        const next = Effect.suspend(() => untraced(poll)).pipe(
           Effect.tapError((error) => (server.isFinal(error) ? Effect.void : rejoin)),
           Effect.retry({ while: (error) => !server.isFinal(error) }),
           Effect.mapError((error) => failure(topic, "take events of", error))
@@ -134,7 +135,7 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
         const settle = (message: Message, how: Effect.Effect<void, unknown>) =>
           Effect.suspend(() => {
             held.delete(message)
-            return Effect.mapError(Effect.timeout(how, settleTimeout), (error) =>
+            return Effect.mapError(Effect.timeout(untraced(how), settleTimeout), (error) =>
               failure(topic, "settle an event of", error)
             )
           })
@@ -166,6 +167,8 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
   })
   return bus
 }
+
+const untraced = Effect.withTracerEnabled(false)
 
 /** From 50 milliseconds on, ever slower, and once a second in the end. */
 const retries = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])

@@ -10,7 +10,7 @@ import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { jetstream } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { Deferred, type Duration, Effect, Exit, Fiber, Layer, Logger, Queue } from "effect"
+import { Deferred, type Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Queue } from "effect"
 import { Redis } from "effect/persistence/Redis"
 import { afterAll, beforeAll } from "vitest"
 import * as ActionBroker from "../../src/ActionBroker.ts"
@@ -18,6 +18,8 @@ import * as Actions from "../../src/bus/Actions.ts"
 import * as NatsBus from "../../src/bus/Nats.ts"
 import * as RedisBus from "../../src/bus/Redis.ts"
 import * as EventBus from "../../src/EventBus.ts"
+import * as Propagator from "../../src/Propagator.ts"
+import * as TracedRedis from "../../src/Redis.ts"
 import * as Testing from "../../src/Testing.ts"
 import { installServers } from "./debian.ts"
 
@@ -93,12 +95,15 @@ afterAll(async () => {
   for (const { folder } of [redis, nats]) rmSync(folder, { recursive: true, force: true })
 })
 
-const redisClient = Layer.suspend(() =>
-  NodeRedis.layer({ url: `redis://127.0.0.1:${redis.port}` }).pipe(
-    // It warns of each connection that is lost.
-    Layer.provide(Logger.layer([]))
+const clientOf = (server: Server) =>
+  Layer.suspend(() =>
+    NodeRedis.layer({ url: `redis://127.0.0.1:${server.port}` }).pipe(
+      // It warns of each connection that is lost.
+      Layer.provide(Logger.layer([]))
+    )
   )
-)
+
+const redisClient = clientOf(redis)
 
 const natsConnection = Effect.acquireRelease(
   Effect.promise(() =>
@@ -115,18 +120,70 @@ const redisBus = (timeout: Duration.Input | undefined) =>
 const natsBus = (timeout: Duration.Input | undefined) =>
   Layer.unwrap(Effect.map(natsConnection, (connection) => NatsBus.layer(jetstream(connection), { ackWait, timeout })))
 
+/** What others put beside the bus. */
+const addEntry = (topic: string, ...fields: ReadonlyArray<string>) =>
+  Effect.flatMap(Redis, ({ send }) =>
+    send("XADD", `handspan:events:{${encodeURIComponent(topic)}}`, "*", ...fields)
+  ).pipe(Effect.provide(redisClient))
+
+const addMessage = (topic: string, data: string | Uint8Array) =>
+  Effect.scoped(
+    Effect.flatMap(natsConnection, (connection) =>
+      Effect.promise(() => {
+        connection.publish(`handspan.${encodeURIComponent(topic).replaceAll("%", "_")}`, data)
+        return connection.flush()
+      })
+    )
+  )
+
+const traceId = "0af7651916cd43dd8448eb211c80319c"
+const spanId = "b7ad6b7169203331"
+
+/** What others write in the fields of an event, whether their trace goes on all the same, and what cannot be read. */
+const harms = {
+  "a trace id of garbage": {
+    fields: { trace_id: "garbage", span_id: spanId, trace_flags: "01" },
+    goesOn: false,
+    unreadable: ["traceparent"]
+  },
+  "a trace id of 100 kB": {
+    fields: { trace_id: traceId.padEnd(100_000, "0"), span_id: spanId, trace_flags: "01" },
+    goesOn: false,
+    unreadable: ["traceparent"]
+  },
+  "a tracestate of 100 kB": {
+    fields: {
+      trace_id: traceId,
+      span_id: spanId,
+      trace_flags: "01",
+      tracestate: Array.from({ length: 500 }, (_, n) => `key${n}=${"x".repeat(195)}`).join(",")
+    },
+    goesOn: true,
+    unreadable: ["tracestate"]
+  },
+  "baggage that is none": {
+    fields: { trace_id: traceId, span_id: spanId, trace_flags: "01", baggage: "=,;,=;" },
+    goesOn: true,
+    unreadable: ["baggage"]
+  }
+}
+
+/** How many fields could not be read so far, by the metric. */
+const counted = Effect.map(Metric.snapshot, (snapshots) =>
+  snapshots
+    .filter(({ id }) => id === Propagator.unreadableMetric)
+    .reduce((sum, { state }) => sum + Number("count" in state ? state.count : 0), 0)
+)
+
 const buses = {
   Redis: {
     server: redis,
     forget: Effect.flatMap(Redis, ({ send }) => send("FLUSHALL")).pipe(Effect.provide(redisClient)),
     layer: redisBus(undefined),
     impatient: redisBus("3 seconds"),
-    poison: (topic: string) => {
-      const key = `handspan:events:${encodeURIComponent(topic)}`
-      return Effect.flatMap(Redis, ({ send }) =>
-        Effect.andThen(send("XADD", key, "*", "event", "{]"), send("XADD", key, "*", "other", "1", "event", "{}"))
-      ).pipe(Effect.provide(redisClient))
-    }
+    put: (topic: string, text: string) => addEntry(topic, "event", text),
+    poison: (topic: string) =>
+      Effect.andThen(addEntry(topic, "event", "{]"), addEntry(topic, "other", "1", "event", "{}"))
   },
   NATS: {
     server: nats,
@@ -140,21 +197,13 @@ const buses = {
     ),
     layer: natsBus(undefined),
     impatient: natsBus("3 seconds"),
+    put: (topic: string, text: string) => addMessage(topic, text),
     poison: (topic: string) =>
-      Effect.scoped(
-        Effect.flatMap(natsConnection, (connection) =>
-          Effect.promise(() => {
-            const subject = `handspan.${encodeURIComponent(topic).replaceAll("%", "_")}`
-            connection.publish(subject, Uint8Array.of(0xff, 0, 0x7b))
-            connection.publish(subject, '{"id":7}')
-            return connection.flush()
-          })
-        )
-      )
+      Effect.andThen(addMessage(topic, Uint8Array.of(0xff, 0, 0x7b)), addMessage(topic, '{"id":7}'))
   }
 }
 
-for (const [name, { forget, impatient, layer, poison, server }] of Object.entries(buses)) {
+for (const [name, { forget, impatient, layer, poison, put, server }] of Object.entries(buses)) {
   describe(`busContract: ${name}`, () => {
     for (const { check, rule } of Testing.busContract<unknown>({ layer, ackWait, poison, knowsIds: true })) {
       it.effect(rule, () => check)
@@ -213,6 +262,44 @@ for (const [name, { forget, impatient, layer, poison, server }] of Object.entrie
     )
   })
 
+  describe(`an event that ${name} has kept`, () => {
+    for (const [harm, { fields, goesOn, unreadable }] of Object.entries(harms)) {
+      it.live(`is handled with ${harm}`, () =>
+        Effect.gen(function* () {
+          const before = yield* counted
+          const program = Effect.gen(function* () {
+            const handled = yield* Deferred.make<unknown>()
+            const bus = yield* EventBus.EventBus
+            // The server has its stream.
+            yield* Effect.asVoid(Effect.scoped(bus.subscribe(harm, "worker")))
+            yield* put(harm, JSON.stringify({ id: "1", type: "job", payload: "work", ...fields }))
+            const onEvent = ({ payload }: EventBus.Event) => Deferred.succeed(handled, payload)
+            const fiber = yield* EventBus.agent("worker", { topics: [harm], onEvent })
+            const payload = yield* Deferred.await(handled)
+            yield* Fiber.interrupt(fiber)
+            return payload
+          })
+          const { exit, traces } = yield* Testing.record(Effect.scoped(Effect.provide(program, layer)), {
+            clock: "live"
+          })
+          assert.deepStrictEqual(exit, Exit.succeed("work"))
+          assert.deepStrictEqual(
+            traces
+              .flatMap(({ spans }) => spans)
+              .map((span) => [
+                span.name,
+                span.traceId === traceId,
+                span.parentSpanId,
+                span.attributes["handspan.propagation.unreadable"]
+              ]),
+            [["agent.on_event", goesOn, goesOn ? spanId : undefined, unreadable]]
+          )
+          assert.strictEqual((yield* counted) - before, unreadable.length)
+        })
+      )
+    }
+  })
+
   describe(`bus/Actions over ${name}`, () => {
     /** With a connection of its own, as another process has. */
     const broker = Layer.build(Layer.fresh(Layer.provide(Actions.layer(), layer)))
@@ -258,3 +345,76 @@ for (const [name, { forget, impatient, layer, poison, server }] of Object.entrie
     )
   })
 }
+
+describe("bus/Redis", () => {
+  it.live("has of all that it asks a traced Redis only the publishing in traces", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const handled = yield* Queue.unbounded<void>()
+        let calls = 0
+        // It fails once, and then works for so long that it has to be held.
+        const onEvent = () =>
+          ++calls === 1 ? Effect.fail("busy") : Effect.andThen(Effect.sleep(ackWait), Queue.offer(handled, undefined))
+        const fiber = yield* EventBus.agent("worker", { topics: ["traced"], onEvent })
+        yield* Effect.withSpan(EventBus.publish("traced", { type: "job", payload: 1 }), "send")
+        yield* Queue.take(handled)
+        // So long does it wait for another.
+        yield* Effect.sleep(ackWait)
+        yield* Fiber.interrupt(fiber)
+      })
+      const bus = RedisBus.layer({ ackWait }).pipe(Layer.provide(TracedRedis.layerClient), Layer.provide(redisClient))
+      const { trace } = yield* Testing.record(Effect.scoped(Effect.provide(program, bus)), { clock: "live" })
+      const { anyOrder, span } = Testing.Tree
+      // An agent may be quicker than the answer to who has published.
+      const below = anyOrder(span("EVALSHA"), span("agent.on_event", { status: "error" }), span("agent.on_event"))
+      Testing.expectTrace(trace).toMatchTree(span("send", [span("eventbus.publish", below)]))
+    })
+  )
+
+  it.live("keeps what belongs to a topic on one node of a cluster", () =>
+    Effect.gen(function* () {
+      const node = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const node = new Server("redis-server", "Ready to accept connections", (port, folder) => [
+            "--bind 127.0.0.1",
+            `--port ${port}`,
+            `--dir ${folder}`,
+            "--cluster-enabled yes",
+            // By itself it would take one that is 10,000 above, which there may not be.
+            `--cluster-port ${Number(port) - 1}`
+          ])
+          await node.start()
+          return node
+        }),
+        (node) =>
+          Effect.promise(async () => {
+            await node.kill()
+            rmSync(node.folder, { recursive: true, force: true })
+          })
+      )
+      const client = clientOf(node)
+      yield* Effect.flatMap(Redis, ({ send }) => send("CLUSTER", "ADDSLOTSRANGE", "0", "16383")).pipe(
+        Effect.provide(client)
+      )
+      const program = Effect.gen(function* () {
+        const bus = yield* EventBus.EventBus
+        return yield* Effect.forEach(["", "readings", "{a}"], (topic) =>
+          Effect.gen(function* () {
+            const take = yield* bus.subscribe(topic, "worker")
+            yield* EventBus.publish(topic, { type: "job", payload: topic })
+            yield* (yield* take).giveBack(undefined)
+            const { ack, attempt, event } = yield* take
+            yield* ack
+            return [event.payload, attempt]
+          })
+        )
+      })
+      const seen = yield* Effect.provide(program, Layer.provide(RedisBus.layer({ ackWait }), client))
+      assert.deepStrictEqual(seen, [
+        ["", 2],
+        ["readings", 2],
+        ["{a}", 2]
+      ])
+    }).pipe(Effect.scoped)
+  )
+})
