@@ -182,10 +182,11 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
  * long as the scope lives. The fiber that it gives ends where the bus is gone, be it for one of the topics.
  *
  * **Details**: each event is a span `agent.on_event` that goes on with its sender's trace, as far as `Propagator.CurrentTrust`
- * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose
- * handler fails is handed out again, as an attempt whose span links to the first one's, and after `maxAttempts` is published on
- * `{topic}.dead`, with the whole event as its payload. What is interrupted is handed out again too. Agents of the same id share
- * their events. Each event is handled at least once: one that was dealt with comes again where the bus could not be told.
+ * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose handler
+ * fails is handed out again, as an attempt whose span links to the first one's, and after `maxAttempts` is published on
+ * `{topic}.dead`, with the whole event as its payload; so it is where attempts ended with their processes, to whose spans nothing
+ * links. What is interrupted is handed out again too. Agents of the same id share their events. Each event is handled at least
+ * once: one that was dealt with comes again where the bus could not be told.
  *
  * **Fails with** `EventBusError` where it cannot subscribe; never for what a handler does.
  *
@@ -253,6 +254,16 @@ export const forEach = <A, E, R>(
 ): Effect.Effect<never, E | EventBusError, R> =>
   Effect.forever(Effect.uninterruptibleMask((run) => Effect.flatMap(run(take), (received) => deal(received, run))))
 
+/** Attempts of which nobody has heard. */
+class Unended {
+  readonly name = "Unended"
+  readonly message: string
+
+  constructor(attempts: number) {
+    this.message = `It was handed out ${attempts} times, and no attempt has told how it ended`
+  }
+}
+
 /** Deals with one event: it is acknowledged in the end, given back, or put with the dead. */
 const handler =
   <A, E, R>(
@@ -276,7 +287,11 @@ const handler =
     const work = Effect.gen(function* () {
       const { context } = yield* Propagator.current
       if (context !== undefined) first ??= TraceContext.formatTraceparent(context)
-      const exit = yield* Effect.exit(onEvent(event))
+      // One attempt more than there may be: none before has told how it ended, as where it took its process along.
+      const isOver = attempt > maxAttempts
+      const exit = yield* Effect.exit(
+        isOver ? Effect.die(new Unended(attempt - 1)) : Effect.suspend(() => onEvent(event))
+      )
       if (Exit.isFailure(exit) && attempt >= maxAttempts) {
         yield* bury(bus, topic, event, SpanEnd.describe(Cause.squash(exit.cause)).message)
       }

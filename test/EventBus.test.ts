@@ -137,6 +137,41 @@ describe("EventBus", () => {
     })
   )
 
+  it.effect("takes a handler that throws for one that fails, and attempts of which nothing was heard, too", () =>
+    Effect.gen(function* () {
+      const settled: Array<string> = []
+      const published: Array<unknown> = []
+      const given = yield* Queue.unbounded<EventBus.Received>()
+      const broker: EventBus.Broker = {
+        publish: (topic, { payload }) => Effect.sync(() => void published.push([topic, (payload as any).problem])),
+        subscribe: () => Effect.succeed(Queue.take(given))
+      }
+      const hand = (attempt: number): EventBus.Received => ({
+        event: { id: "1", type: "reading", payload: {} },
+        attempt,
+        ack: Effect.sync(() => void settled.push(`ack ${attempt}`)),
+        giveBack: () => Effect.sync(() => void settled.push(`back ${attempt}`))
+      })
+      let calls = 0
+      const onEvent = ({ payload }: EventBus.Event) => {
+        calls++
+        return Effect.succeed((payload as any).reading.value)
+      }
+      const program = Effect.gen(function* () {
+        yield* EventBus.agent("a", { topics: ["t"], maxAttempts: 2, onEvent })
+        for (const attempt of [1, 2, 3]) yield* Queue.offer(given, hand(attempt))
+        yield* Effect.sleep("1 second")
+      })
+      const scoped = Effect.scoped(Effect.provideService(program, EventBus.EventBus, broker))
+      yield* Testing.record(scoped, { advance: "1 minute" })
+      assert.deepStrictEqual([calls, settled], [2, ["back 1", "ack 2", "ack 3"]])
+      assert.deepStrictEqual(published, [
+        ["t.dead", "Cannot read properties of undefined (reading 'value')"],
+        ["t.dead", "It was handed out 2 times, and no attempt has told how it ended"]
+      ])
+    })
+  )
+
   it.effect("puts an event with the dead that no attempt could handle, and goes on with the next", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
