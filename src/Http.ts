@@ -293,7 +293,7 @@ interface NodeResponse {
  *   yield* Effect.promise(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)))
  *   const address = server.address()
  *   const port = typeof address === "object" ? address?.port : undefined
- *   yield* Effect.promise(async () => (await fetch(`http://127.0.0.1:${port}/photos`)).text())
+ *   yield* Effect.promise(async () => (await globalThis.fetch(`http://127.0.0.1:${port}/photos`)).text())
  *   yield* Effect.promise(() => new Promise((resolve) => server.close(resolve)))
  * })
  * const { trace } = await Effect.runPromise(Testing.record(program, { clock: "live" }))

@@ -18,6 +18,7 @@ import * as Tracing from "../src/Tracing.ts"
 const { expectTrace, Tree } = Testing
 const { handoff, span } = Tree
 
+const ask = async (url: string) => (await fetch(url)).text()
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve))
 
 /** The traces of a program whose plain code is told of spans, in the order in which they began. */
@@ -169,7 +170,7 @@ describe('context: "async"', () => {
         )
         const { port } = server.address() as AddressInfo
         yield* Effect.promise(async () => {
-          for (let i = 0; i < 2; i++) await (await fetch(`http://127.0.0.1:${port}/`)).text()
+          for (let i = 0; i < 2; i++) await ask(`http://127.0.0.1:${port}/`)
           await Promise.all(answers)
           await new Promise((resolve) => server.close(resolve))
         })
