@@ -375,13 +375,14 @@ describe("bus/Redis", () => {
     Effect.gen(function* () {
       const node = yield* Effect.acquireRelease(
         Effect.promise(async () => {
+          const clusterPort = await freePort()
           const node = new Server("redis-server", "Ready to accept connections", (port, folder) => [
             "--bind 127.0.0.1",
             `--port ${port}`,
             `--dir ${folder}`,
             "--cluster-enabled yes",
             // By itself it would take one that is 10,000 above, which there may not be.
-            `--cluster-port ${Number(port) - 1}`
+            `--cluster-port ${clusterPort}`
           ])
           await node.start()
           return node
