@@ -46,7 +46,9 @@ const callOut = <X>(primitive: Waiting<X>, fiber: Fiber.Fiber<unknown, unknown>)
     return primitive[evaluate](fiber)
   }
   const within = contextOf(span, fiber.getRef(TraceContext.CurrentBaggage), Api.context.active())
-  const call = { ...ofFiber(fiber, span, span), endsWithSpan: true }
+  const before = running.getStore()
+  const outer = before?.endsWithSpan === true ? before.outer : before
+  const call = { ...ofFiber(fiber, span, span), endsWithSpan: true, outer }
   return running.run(call, () => Api.context.with(within, () => primitive[evaluate](fiber)))
 }
 

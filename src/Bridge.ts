@@ -91,13 +91,16 @@ const through = (name: "bridge.publish" | "bridge.forward", agent: string, topic
 
 /** How many events of an agent wait until they are published, before the agent has to. */
 const maxPublishing = 1000
+/** How long what an agent has left may take, where the bus is slow or away. */
+const lastPublishing = "30 seconds"
 
 /**
  * Serves the agents at the other end of a connection, until they are gone: what they publish goes to the bus, as spans
  * `bridge.publish`, and what they subscribe to comes to them, as spans `bridge.forward`. Never fails.
  *
  * **Details**: an event is acknowledged when the agent has dealt with it. Those that it has not when it goes are given back. What
- * an agent publishes keeps its order, and is published also where the agent has gone meanwhile.
+ * an agent publishes keeps its order, also with what it subscribes to; where the agent has gone meanwhile, it is published within
+ * 30 seconds or not at all. Interruption drops it.
  *
  * @since 0.1.0
  */
@@ -110,7 +113,7 @@ export const serve = (connection: Connection): Effect.Effect<void, never, EventB
       const published = yield* Effect.forkScoped(Effect.forever(Effect.flatten(Queue.take(publishing))))
       yield* Effect.scoped(hear(connection, bus, publishing))
       yield* Queue.end(publishing)
-      yield* Fiber.await(published)
+      yield* Effect.timeoutOption(Fiber.await(published), lastPublishing)
     })
   )
 
@@ -133,9 +136,13 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
       )
 
     /** Hands out the events of a topic to a member of a group, as it asks for them, until it unsubscribes. */
-    const subscribe = (subscription: number, topic: string, group: string, asks: Queue.Queue<void>) =>
+    const subscribe = (
+      { group, number: subscription, topic }: Extract<typeof FromAgent.Type, { readonly kind: "subscribe" }>,
+      asks: Queue.Queue<void>,
+      joined: Deferred.Deferred<void>
+    ) =>
       Effect.gen(function* () {
-        const take = yield* bus.subscribe(topic, group)
+        const take = yield* Effect.ensuring(bus.subscribe(topic, group), Deferred.succeed(joined, undefined))
         const deliver = (received: Received, run: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
           Effect.gen(function* () {
             const { attempt, event, firstAttempt: first_attempt } = received
@@ -178,10 +185,13 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
           )
         }
         case "subscribe":
-          return Effect.flatMap(Queue.unbounded<void>(), (asks) => {
-            const { group, number, topic } = message
-            wanted.set(number, asks)
-            return FiberMap.run(subscriptions, number, subscribe(number, topic, group, asks))
+          return Effect.gen(function* () {
+            const asks = yield* Queue.unbounded<void>()
+            const joined = yield* Deferred.make<void>()
+            wanted.set(message.number, asks)
+            yield* FiberMap.run(subscriptions, message.number, subscribe(message, asks, joined))
+            // What the agent publishes after it is for this subscription too.
+            yield* Queue.offer(publishing, Deferred.await(joined))
           })
         case "next": {
           const asks = wanted.get(message.number)

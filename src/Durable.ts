@@ -53,7 +53,8 @@ export const begin = (name: string, runId: string): Effect.Effect<DurableRun.Che
       const startTime = OpenSpan.now(fiber)
       const undecided = DurableRun.undecided(name, runId)
       const told = { ...(caller ?? undecided), spanId: undecided.spanId }
-      const isWanted = fiber.cache.tracerEnabled && OpenSpan.isOfLevel(fiber) && isTaken(told)
+      const isOn = caller !== undefined || fiber.getRef(TraceContext.TracingEnabled)
+      const isWanted = fiber.cache.tracerEnabled && isOn && OpenSpan.isOfLevel(fiber) && isTaken(told)
       const options = DurableRun.spanOptions(name, startTime, caller, undecided, isWanted)
       const tracer: Tracer.Tracer & { readonly foretell?: (span: typeof options) => TraceContext.TraceContext } =
         QuietTracer.loudOf(fiber.getRef(Tracer.Tracer))

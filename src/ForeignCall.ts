@@ -7,7 +7,8 @@
 import * as Context from "effect/Context"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
+import * as TraceContext from "./TraceContext.ts"
 
 /**
  * A call of plain code.
@@ -25,6 +26,8 @@ export interface ForeignCall {
   readonly context: Context.Context<never>
   /** Whether nothing belongs to it any more once its span has ended: what it began may live on, such as a server. */
   readonly endsWithSpan?: boolean | undefined
+  /** The call that it was made in, to which what is left belongs then. */
+  readonly outer?: ForeignCall | undefined
 }
 
 /**
@@ -72,12 +75,16 @@ export const inside = <Value>(): Inside<Value> =>
  */
 export const running: Inside<ForeignCall> = inside()
 
-/** The call that is running, as long as anything belongs to it. */
-const ofNow = (): ForeignCall | undefined => {
+/**
+ * The call that is running and that anything belongs to still.
+ *
+ * @since 0.1.0
+ */
+export const ofNow = (): ForeignCall | undefined => {
   const call = running.getStore()
   if (call?.endsWithSpan !== true) return call
   const span = call.opened()
-  return span._tag === "Span" && span.status._tag === "Ended" ? undefined : call
+  return span._tag === "Span" && span.status._tag === "Ended" ? call.outer : call
 }
 
 /**
@@ -153,13 +160,26 @@ const isInside = (span: Tracer.AnySpan | undefined, outer: Tracer.AnySpan): bool
 
 /**
  * Finds what Effects of plain code run with, here and now: what it was traced with, over that what the call runs with, and over
- * that the fiber.
+ * that the fiber. Baggage is that of the span which `spanWithin` finds: nobody gets it of who happened to trace the code.
  *
  * @since 0.1.0
  */
 export const contextWithin = (own: Context.Context<never>): Context.Context<never> => {
   const call = ofNow()
-  const ofCall = call === undefined || call.context === own ? own : Context.merge(own, call.context)
   const fiber = fiberWithin(call)
-  return fiber === undefined || fiber.context === own ? ofCall : Context.merge(ofCall, fiber.context)
+  const around = Context.getOrUndefined(own, Tracer.ParentSpan)
+  if (
+    call !== undefined &&
+    fiber?.cache.span === undefined &&
+    call.around !== around &&
+    isInside(around, call.opened())
+  ) {
+    return Context.merge(call.context, own)
+  }
+  const inner = fiber?.context ?? call?.context
+  if (inner === undefined || inner === own) return own
+  const isOthers = call === undefined ? fiber?.cache.span !== undefined : call.context !== own
+  const base = isOthers ? Context.omit(TraceContext.CurrentBaggage)(own) : own
+  const ofCall = call === undefined || call.context === own ? base : Context.merge(base, call.context)
+  return fiber === undefined ? ofCall : Context.merge(ofCall, fiber.context)
 }

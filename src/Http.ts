@@ -46,15 +46,18 @@ export const client = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient
           const redactedParams = request.urlParams.params.flatMap(([name, value]) =>
             typeof value === "string" ? [] : [name]
           )
+          let mark: readonly [name: string, value: string] | undefined
           const told = fiber.getRef(HttpClient.TracerPropagationEnabled)
-            ? Effect.map(Propagator.inject(request.headers), (headers) =>
-                HttpClientRequest.updateHeaders(request, () => Headers.fromInput(headers))
-              )
+            ? Effect.map(Propagator.inject(request.headers), (headers) => {
+                mark = Object.entries(headers).find(([name, value]) => request.headers[name] !== value)
+                return HttpClientRequest.updateHeaders(request, () => Headers.fromInput(headers))
+              })
             : Effect.succeed(request)
           // Those that the client makes on its way, for a token say, have spans of their own.
           const isOffFor = fiber.getRef(HttpClient.TracerDisabledWhen)
-          const isOurs = ({ method, url }: HttpClientRequest.HttpClientRequest) =>
-            method === request.method && url === request.url
+          const isOurs = ({ headers, method, url }: HttpClientRequest.HttpClientRequest) =>
+            // What a redirect leads to has our headers, too.
+            (method === request.method && url === request.url) || (mark !== undefined && headers[mark[0]] === mark[1])
           return HttpSpan.sent(self.postprocess(told), {
             name: fiber.getRef(HttpClient.SpanNameGenerator)(request),
             method: request.method,
@@ -214,7 +217,14 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
     const run = Effect.runPromiseWith(fiber.context as Context.Context<Exclude<R, Tracer.ParentSpan>>)
     const redactedNames = fiber.getRef(UrlParams.CurrentRedactedNames)
     return Effect.succeed((request, ...rest) => {
-      const gone = Effect.andThen(aborted(request.signal), Effect.interrupt)
+      let isGone = false
+      const gone = Effect.andThen(
+        aborted(request.signal),
+        Effect.suspend(() => {
+          isGone = true
+          return Effect.interrupt
+        })
+      )
       const work = Effect.flatMap(callWithin(around), (call): Effect.Effect<Response, E, R> =>
         Effect.flatMap(
           Effect.promise(async () => running.run(call, () => handle(request, ...rest))),
@@ -229,21 +239,18 @@ export const handler = <Args extends ReadonlyArray<unknown>, E = never, R = neve
         headers: request.headers,
         userAgent: request.headers.get("user-agent") ?? undefined,
         clientAddress: undefined,
-        statusOf: (exit) => statusOfResponse(exit) ?? (isInterrupted(exit) ? undefined : 500)
+        statusOf: (exit) => statusOfResponse(exit) ?? (isGone ? undefined : 500)
       })
       return run(
         Effect.catchCause(served, (cause) =>
           // Nobody is there to see it; Effect's own handlers say the same.
-          Cause.hasInterruptsOnly(cause)
+          isGone && Cause.hasInterruptsOnly(cause)
             ? Effect.succeed(new Response(null, { status: HttpSpan.callerGone }))
             : Effect.failCause(cause)
         )
       )
     })
   })
-
-const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
 
 const aborted = (signal: AbortSignal): Effect.Effect<void> =>
   Effect.callback((resume) => {

@@ -123,7 +123,7 @@ const exchange = <A, E, R>(
       const status = statusOf(exit)
       if (status === undefined) return exit
       // Effect says so of a caller who went away: nobody sees it.
-      if (status === callerGone && failsFrom > callerGone) return Effect.interrupt
+      if (Exit.isFailure(exit) && status === callerGone && failsFrom > callerGone) return Effect.interrupt
       const failed = Exit.isFailure(exit) ? exit : Exit.fail(new StatusError(status))
       const ended: Exit.Exit<unknown, unknown> = status < failsFrom ? Exit.void : failed
       return Effect.andThen(Effect.annotateCurrentSpan(Key.httpStatus, status), ended)

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
-import { contextWithin, ofFiber, running, spanWithin } from "./ForeignCall.ts"
+import { contextWithin, ofFiber, ofNow, running, spanWithin } from "./ForeignCall.ts"
 import * as McpSpan from "./McpSpan.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -145,7 +145,7 @@ export const traced = <T extends Transport>(transport: T, made: Context.Context<
       return deliver()
     }
     // Over anything but HTTP, what happens to run here has nothing to do with the request.
-    const bearer = extra?.requestInfo === undefined ? undefined : running.getStore()
+    const bearer = extra?.requestInfo === undefined ? undefined : ofNow()
     let inside: () => void = deliver
     const work = Effect.withFiber((fiber) => {
       inside = () => runIn(fiber, deliver)

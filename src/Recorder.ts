@@ -27,7 +27,7 @@ import { begin, decidedBefore, parentOf, type SpanOptions, type Trace } from "./
 import { type Limits, SpanValues } from "./SpanValues.ts"
 import { StackBudget } from "./StackBudget.ts"
 import * as TraceContext from "./TraceContext.ts"
-import { UnsampledSpan } from "./UnsampledSpan.ts"
+import { PassedSpan, UnsampledSpan } from "./UnsampledSpan.ts"
 
 export type { Limits } from "./SpanValues.ts"
 export type { Ids } from "./SpanIds.ts"
@@ -261,16 +261,12 @@ export const makeNoop = (options: { readonly ids?: SpanIds.Ids | undefined } = {
   return Tracer.make({
     span: (asked) => {
       const span = withCaller(asked)
-      const isCalled = Option.isSome(span.parent) && span.parent.value._tag === "ExternalSpan"
-      // Nobody records it: whoever is called is the caller's child.
-      const annotations = isCalled ? passedOver(span.annotations) : span.annotations
-      return new UnsampledSpan(ids, { ...span, annotations })
+      const parent = Option.getOrUndefined(span.parent)
+      const called = parent === undefined || parent instanceof UnsampledSpan ? undefined : TraceContext.fromSpan(parent)
+      return called === undefined ? new UnsampledSpan(ids, span) : new PassedSpan(span, called)
     }
   })
 }
-
-const passedOver = (annotations: Context.Context<never>): Context.Context<never> =>
-  Context.add(annotations, Tracer.DisablePropagation, true)
 
 /** What the program says of itself, without secrets; plain JavaScript may give anything. */
 const withoutSecrets = (resource: SpanRecord.Resource, redactor: Redactor | undefined): SpanRecord.Resource => ({

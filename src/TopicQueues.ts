@@ -1,5 +1,6 @@
 /**
- * What waits for whom in the memory of a process: for each group of a topic a queue, which its members share. All of it is bounded.
+ * What waits for whom in the memory of a process: for each group of a topic a queue, which its members share. A topic is bounded; how
+ * many there are is up to who names them.
  *
  * @since 0.1.0
  */

@@ -183,6 +183,28 @@ describe('context: "async"', () => {
     })
   )
 
+  it.live("has what goes on after its fiber's span belong to the call around that", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const traceSpan = yield* traced
+        const context = yield* Effect.context<never>()
+        const leaf = traceSpan("leaf")(() => 1)
+        const outer = traceSpan("outer")(async () => {
+          let background: Promise<unknown> = Promise.resolve()
+          const begin = Effect.promise(async () => {
+            background = turn().then(turn).then(leaf)
+          })
+          await Effect.runPromiseWith(Context.omit(Tracer.ParentSpan)(context))(Effect.withSpan(begin, "begin"))
+          await background
+        })
+        yield* Effect.promise(outer)
+      })
+      const [trace, ...others] = yield* tracesOf(program)
+      expectTrace(trace!).toMatchTree(span("outer", [span("begin"), span("leaf")]))
+      assert.deepStrictEqual(others, [])
+    })
+  )
+
   it.live("tells what plain code runs the propagator and the baggage of its caller", () =>
     Effect.gen(function* () {
       const program = Effect.promise(async () => {

@@ -60,6 +60,38 @@ const handling = (
   })
 
 describe("Bridge", () => {
+  it.live("publishes what comes after a subscription when that is in place", () =>
+    Effect.gen(function* () {
+      const order: Array<string> = []
+      const isReady = yield* Deferred.make<void>()
+      const broker: EventBus.Broker = {
+        publish: () => Effect.sync(() => void order.push("published")),
+        subscribe: () =>
+          Effect.andThen(
+            Deferred.await(isReady),
+            Effect.sync(() => {
+              order.push("subscribed")
+              return Effect.never
+            })
+          )
+      }
+      const { left, right } = yield* pair
+      yield* Effect.forkScoped(Effect.provideService(Bridge.serve(left), EventBus.EventBus, broker))
+      const event = { id: "1", type: "reading", payload: 20 }
+      yield* right.send({ kind: "subscribe", number: 1, topic: "t", group: "g" })
+      yield* right.send({ kind: "publish", number: 2, agent: "a", topic: "t", event })
+      // Answered at once, so that all before has been heard.
+      yield* right.send({ kind: "publish", number: 3, agent: "a", topic: "t" })
+      assert.strictEqual(((yield* right.receive) as { readonly number: number }).number, 3)
+      assert.deepStrictEqual(order, [])
+      yield* Deferred.succeed(isReady, undefined)
+      for (const number of [1, 2]) {
+        assert.strictEqual(((yield* right.receive) as { readonly number: number }).number, number)
+      }
+      assert.deepStrictEqual(order, ["subscribed", "published"])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("keeps one trace from agent to bridge to bus to bridge to agent", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {

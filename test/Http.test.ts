@@ -276,6 +276,27 @@ describe("Http.server", () => {
 })
 
 describe("Http.client", () => {
+  it.live("is one span over a request and where that is led to", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const base = HttpClient.make((request, url) =>
+        Effect.sync(() => {
+          told.push(
+            `${url.pathname} ${Object.keys(request.headers)
+              .filter((name) => /b3|trace/.test(name))
+              .join()}`
+          )
+          const isFirst = url.pathname === "/a"
+          const headers = isFirst ? { location: "http://photos/b" } : {}
+          return HttpClientResponse.fromWeb(request, new Response(null, { status: isFirst ? 302 : 204, headers }))
+        })
+      )
+      const { trace } = yield* record(Http.client(HttpClient.followRedirects(base)).get("http://photos/a"))
+      assert.deepStrictEqual(told, ["/a traceparent", "/b traceparent"])
+      expectTrace(trace).toMatchTree(span("GET", { children: [] }))
+    })
+  )
+
   /** The headers that a request really has. */
   const sentHeaders = <E>(effect: Effect.Effect<unknown, E, HttpClient.HttpClient>) => {
     let headers: Record<string, string> = {}
@@ -503,6 +524,25 @@ describe("Http.client", () => {
 })
 
 describe("Http.handler", () => {
+  it.live("takes no answer, and no interruption of its own, for a caller that has gone", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const answers = yield* Http.handler(() => new Response("x", { status: 499 }))
+        const stops = yield* Http.handler(() => Effect.interrupt)
+        return yield* Effect.promise(async () => {
+          const { status } = await answers(new Request("http://localhost/"))
+          return [status, await stops(new Request("http://localhost/")).catch(() => "rejected")]
+        })
+      })
+      const { exit, traces } = yield* record(program)
+      assert.deepStrictEqual(exit, Exit.succeed([499, "rejected"]))
+      assert.deepStrictEqual(
+        traces.flatMap(({ spans }) => spans.map(({ attributes }) => attributes["http.response.status_code"])),
+        [499, 500]
+      )
+    })
+  )
+
   it.live("names no span after a method that nobody knows", () =>
     Effect.gen(function* () {
       const method = "X".repeat(300)
@@ -543,6 +583,25 @@ describe("Http.handler", () => {
 })
 
 describe("Http.fetch and handler", () => {
+  it.live("tell nobody else of the baggage that they were made with", () =>
+    Effect.gen(function* () {
+      const told: Array<string | null> = []
+      const program = Effect.gen(function* () {
+        const fetch = yield* Http.fetch(async (input, init) => {
+          told.push(new Request(input, init).headers.get("baggage"))
+          return new Response("ok")
+        }).pipe(Effect.withSpan("alice's"), Propagator.withRemoteParent({ baggage: "user=alice" }))
+        const ask = Effect.promise(() => fetch("http://localhost/"))
+        yield* Effect.withSpan(ask, "job")
+        yield* Effect.withSpan(ask, "bob's").pipe(Propagator.withRemoteParent({ baggage: "user=bob" }))
+        const handle = yield* Http.handler(() => fetch("http://localhost/"))
+        yield* Effect.promise(() => handle(new Request("http://localhost/")))
+      })
+      yield* record(program)
+      assert.deepStrictEqual(told, [null, "user=bob", null])
+    })
+  )
+
   it.live("write what the request's own propagator writes, and reject what fetch would", () =>
     Effect.gen(function* () {
       const told: Array<string> = []

@@ -233,6 +233,11 @@ describe("Tracing.layerNoop, between others", () => {
       const served = Propagator.receive(caller, { name: "serve", kind: "server" })(work)
       const told = yield* Effect.provide(served, Tracing.layerNoop)
       assert.deepStrictEqual(told, caller)
+      const explicit = Effect.flatMap(Effect.currentSpan, (parent) =>
+        Effect.withSpan(Propagator.inject(), "c", { parent })
+      )
+      const inside = Propagator.receive(caller, { name: "serve", kind: "server" })(Effect.withSpan(explicit, "work"))
+      assert.deepStrictEqual(yield* Effect.provide(inside, Tracing.layerNoop), caller)
       const own = yield* Effect.provide(Effect.withSpan(Propagator.inject(), "root"), Tracing.layerNoop)
       assert.match(own["traceparent"] ?? "", /^00-[0-9a-f]{32}-[0-9a-f]{16}-02$/)
     })
