@@ -113,7 +113,7 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
   ],
   [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView", "QuietTracer", "TopicQueues"]],
   [3, "values", ["PropagationFormat"]],
-  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3", "DerivedIds"]],
+  [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3", "DerivedIds", "PassedSpan"]],
   [
     1,
     "recording",

@@ -17,6 +17,7 @@ import * as DerivedIds from "./DerivedIds.ts"
 import * as Envelope from "./Envelope.ts"
 import * as OpenSpan from "./OpenSpan.ts"
 import { OwnIds } from "./OwnIds.ts"
+import { PassedSpan } from "./PassedSpan.ts"
 import * as Propagator from "./Propagator.ts"
 import * as QuietTracer from "./QuietTracer.ts"
 import * as TraceContext from "./TraceContext.ts"
@@ -49,15 +50,11 @@ export type Checkpoint = typeof Checkpoint.Type
  * Stands for the span over a run, by its ids, as the parent of all that is done in it: the span itself opens when the run is over,
  * maybe in another process. Keeps attributes until then; events come again with each replay, and are not kept.
  */
-class RunSpan extends QuietTracer.QuietSpan {
-  readonly flags: number
-  readonly traceState: string
+class RunSpan extends PassedSpan {
   override readonly attributes = new Map<string, unknown>()
 
   constructor(name: string, context: TraceContext.TraceContext, startTime: bigint) {
-    super(spanOptions(name, startTime, context, context, true))
-    this.flags = context.flags
-    this.traceState = context.traceState
+    super(spanOptions(name, startTime, context, context, true), context)
   }
 
   override attribute(key: string, value: unknown): void {

@@ -10,7 +10,6 @@ import type * as Tracer from "effect/Tracer"
 import * as Hex from "./Hex.ts"
 import type { IdWords, SpanWords } from "./SpanIds.ts"
 import { begin, parentOf, type SpanOptions, type Trace } from "./SpanTrace.ts"
-import * as TraceContext from "./TraceContext.ts"
 
 /**
  * A span that is not recorded: what others need to go on with its trace, and nothing else. Its own id is made when
@@ -69,49 +68,6 @@ export class UnsampledSpan implements Tracer.Span {
 
   get traceState(): string {
     return this.trace.traceState
-  }
-
-  attribute(): void {}
-  event(): void {}
-  addLinks(): void {}
-
-  end(endTime: bigint): void {
-    if (this.status._tag === "Ended") return
-    this.status = { _tag: "Ended", startTime: this.status.startTime, endTime, exit: Exit.void }
-  }
-}
-
-/**
- * A span that is its caller's for whoever is called, as nobody records it here.
- *
- * @since 0.1.0
- */
-export class PassedSpan implements Tracer.Span {
-  readonly _tag = "Span"
-  readonly name: string
-  readonly traceId: string
-  readonly spanId: string
-  readonly flags: number
-  readonly traceState: string
-  readonly sampled: boolean
-  readonly parent: Option.Option<Tracer.AnySpan>
-  readonly annotations: Context.Context<never>
-  readonly kind: Tracer.SpanKind
-  readonly links: ReadonlyArray<Tracer.SpanLink> = noLinks
-  readonly attributes: ReadonlyMap<string, unknown> = noAttributes
-  status: Tracer.SpanStatus
-
-  constructor(options: SpanOptions, called: TraceContext.TraceContext) {
-    this.name = options.name
-    this.traceId = called.traceId
-    this.spanId = called.spanId
-    this.flags = called.flags
-    this.traceState = called.traceState
-    this.sampled = (called.flags & TraceContext.flagSampled) !== 0
-    this.parent = options.parent
-    this.annotations = options.annotations
-    this.kind = options.kind
-    this.status = { _tag: "Started", startTime: options.startTime }
   }
 
   attribute(): void {}

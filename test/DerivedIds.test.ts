@@ -2,23 +2,24 @@ import { assert, describe, it } from "@effect/vitest"
 import fc from "fast-check"
 import { createHash } from "node:crypto"
 import * as DerivedIds from "../src/DerivedIds.ts"
-import * as Hex from "../src/Hex.ts"
 import * as TraceContext from "../src/TraceContext.ts"
 
-describe("DerivedIds.sha256", () => {
-  it("gives what the platform's gives, for messages of any length", () => {
-    const message = fc.uint8Array({ maxLength: 200 })
+describe("DerivedIds.traceId, DerivedIds.spanId", () => {
+  it("are the first digits of the platform's SHA-256, for keys of any length", () => {
+    const key = fc.array(fc.oneof(fc.string({ unit: "binary", maxLength: 200 }), fc.integer()), { maxLength: 3 })
+    const digest = (kind: string, key: ReadonlyArray<string | number>) =>
+      createHash("sha256")
+        .update(JSON.stringify([kind, ...key]))
+        .digest("hex")
     fc.assert(
-      fc.property(message, (bytes) => {
-        const own = Array.from(DerivedIds.sha256(bytes), (word) => Hex.ofWord(word)).join("")
-        assert.strictEqual(own, createHash("sha256").update(bytes).digest("hex"))
+      fc.property(key, (key) => {
+        assert.strictEqual(DerivedIds.traceId(...key), digest("trace", key).slice(0, 32))
+        assert.strictEqual(DerivedIds.spanId(...key), digest("span", key).slice(0, 16))
       }),
       { numRuns: 500 }
     )
   })
-})
 
-describe("DerivedIds.traceId, DerivedIds.spanId", () => {
   it("are valid, the same for the same key, and others for each other key", () => {
     const keys: ReadonlyArray<ReadonlyArray<string | number>> = [[], [""], ["1"], [1], ["a", "b"], ["ab"], ['a","b']]
     const traceIds = new Set(keys.map((key) => DerivedIds.traceId(...key)))

@@ -1,13 +1,14 @@
 // Calls over real sockets on loopback, of all four kinds, by grpc-js on both sides.
 import * as GrpcJs from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Schema } from "effect"
 import { connect, constants } from "node:http2"
 import * as Grpc from "../src/Grpc.ts"
 import * as Instrument from "../src/Instrument.ts"
 import * as Propagator from "../src/Propagator.ts"
 import * as Testing from "../src/Testing.ts"
 import * as TraceContext from "../src/TraceContext.ts"
+import { record } from "./live.ts"
 
 const { Tree, expectTrace } = Testing
 const { span } = Tree
@@ -98,9 +99,6 @@ const seen = Effect.map(Effect.all([TraceContext.CurrentBaggage, Propagator.curr
   traceState: context?.traceState,
   flags: context?.flags
 }))
-
-const record = <A, E>(program: Effect.Effect<A, E, Scope.Scope>) =>
-  Testing.record(Effect.scoped(program), { clock: "live" })
 
 const caller = {
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03",

@@ -20,6 +20,7 @@ import * as Propagator from "../src/Propagator.ts"
 import type { SpanRecord } from "../src/SpanRecord.ts"
 import * as Testing from "../src/Testing.ts"
 import * as TraceContext from "../src/TraceContext.ts"
+import { record } from "./live.ts"
 import * as Deno from "./deno.ts"
 
 const { Tree, expectTrace } = Testing
@@ -114,9 +115,6 @@ const plainCall: Call = (url) =>
       return { status: response.status, body: await response.text() }
     })
   )
-
-const record = <A, E>(program: Effect.Effect<A, E, Scope.Scope>) =>
-  Testing.record(Effect.scoped(program), { clock: "live" })
 
 const caller = {
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03",

@@ -12,7 +12,7 @@ import {
   ElicitRequestSchema,
   ListRootsRequestSchema
 } from "@modelcontextprotocol/sdk/types.js"
-import { Effect, Exit, Layer, Queue, Schema, type Scope } from "effect"
+import { Effect, Exit, Layer, Queue, Schema } from "effect"
 import { McpClient, McpProtocol, McpServer, McpTest } from "effect/ai"
 import { FetchHttpClient, HttpClient, HttpRouter, HttpServer } from "effect/http"
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http"
@@ -25,6 +25,7 @@ import type { SpanRecord } from "../src/SpanRecord.ts"
 import * as Testing from "../src/Testing.ts"
 import type * as TraceContext from "../src/TraceContext.ts"
 import type * as TraceTree from "../src/TraceTree.ts"
+import { record } from "./live.ts"
 import * as Peers from "./mcp-peers.ts"
 
 const { Tree, expectTrace } = Testing
@@ -134,9 +135,6 @@ const textOf = (traces: ReadonlyArray<TraceTree.Trace>): string =>
       ])
     )
   )
-
-const record = <A, E>(program: Effect.Effect<A, E, Scope.Scope>) =>
-  Testing.record(Effect.scoped(program), { clock: "live" })
 
 for (const client of ["effect", "sdk"] as const) {
   for (const server of ["effect", "sdk"] as const) {

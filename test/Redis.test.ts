@@ -10,16 +10,13 @@ import * as Instrument from "../src/Instrument.ts"
 import * as Redis from "../src/Redis.ts"
 import * as RedisText from "../src/RedisText.ts"
 import * as Testing from "../src/Testing.ts"
+import { record, textOf } from "./live.ts"
 import { respServer } from "./resp-server.ts"
 
 const { Tree, expectTrace } = Testing
 const { handoff, span } = Tree
 
 const secret = "hunter2"
-const record = <A, E>(program: Effect.Effect<A, E, Scope.Scope>) =>
-  Testing.record(Effect.scoped(program), { clock: "live" })
-const said = (traces: unknown): string =>
-  JSON.stringify(traces, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))
 
 const redisClient = (port: number) =>
   Effect.acquireRelease(
@@ -121,7 +118,7 @@ describe("Redis.traced of redis", () => {
           span("failing", [span("INCR", failed)])
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 })
@@ -196,7 +193,7 @@ describe("Redis.traced of ioredis", () => {
           span("failing", [span("INCR", failed), span("INCR", failed), span("INCR", failed)])
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 })
@@ -286,7 +283,7 @@ describe("Redis.layerClient", () => {
           span("BLPOP", { kind: "client", status: "unset", attributes: { "handspan.interrupted": true } })
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 })

@@ -2,20 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import * as Sampler from "../src/Sampler.ts"
+import { question } from "./questions.ts"
 import { traceIds } from "./trace-ids.ts"
-
-const traceId = "0af7651916cd43dd8448eb211c80319c"
-
-const question = (fields: Partial<Sampler.Question> = {}): Sampler.Question => ({
-  traceId,
-  name: "work",
-  kind: "internal",
-  startTimeUnixNano: 0n,
-  parent: undefined,
-  hints: {},
-  baggage: new Map(),
-  ...fields
-})
 
 const parent = (fields: Partial<Sampler.Parent> = {}): Sampler.Parent => ({
   spanId: "b7ad6b7169203331",

@@ -19,14 +19,12 @@ import * as Recorder from "../src/Recorder.ts"
 import { SpanBuffer } from "../src/SpanBuffer.ts"
 import * as Sql from "../src/Sql.ts"
 import * as Testing from "../src/Testing.ts"
+import { record, textOf } from "./live.ts"
 
 const { Tree, expectTrace } = Testing
 const { handoff, span } = Tree
 
 const secret = "hunter2"
-const record = <A, E>(program: Effect.Effect<A, E>) => Testing.record(program, { clock: "live" })
-const said = (traces: unknown): string =>
-  JSON.stringify(traces, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))
 
 /** A database with one table. */
 const users = (): DatabaseSync => {
@@ -77,7 +75,7 @@ describe("Sql.traced on node:sqlite", () => {
           statement("SELECT users", select)
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 })
@@ -124,7 +122,7 @@ describe("Sql.traced", () => {
           span("SELECT", failed(codes[2], /^unrecognized token: \?/))
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 
@@ -285,7 +283,7 @@ describe("Sql.traced", () => {
           })
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 })
@@ -357,14 +355,14 @@ describe("Sql.layer", () => {
           })
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 
   it.live("is what keeps values off: without it Effect's spans have the statement as it stands", () =>
     Effect.gen(function* () {
       const { trace, traces } = yield* record(Effect.provide(program, Database))
-      assert.include(said(traces), secret)
+      assert.include(textOf(traces), secret)
       expectTrace(trace).toMatchTree(
         span("outer", [
           span("sql.transaction", [span("photos", { kind: "client" })]),

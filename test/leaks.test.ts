@@ -17,6 +17,7 @@ import type { Exporter } from "../src/Exporter.ts"
 import * as Pipeline from "../src/Pipeline.ts"
 import * as Tracing from "../src/Tracing.ts"
 import * as Receiver from "./receiver.ts"
+import { textOf } from "./live.ts"
 
 class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String, reply: Schema.String }) {}
 
@@ -115,9 +116,6 @@ const published = (program: Effect.Effect<unknown, unknown>, note: string, redac
       foreign: foreign.join("\n")
     }
   })
-
-const textOf = (value: unknown): string =>
-  JSON.stringify(value, (_, inner: unknown) => (typeof inner === "bigint" ? String(inner) : inner))
 
 const chance = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5bC7dE9fG1hJ4kL6mN8pQ0rS2t"
 

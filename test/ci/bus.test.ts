@@ -3,7 +3,6 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
-import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeRedis } from "@effect/platform-node"
@@ -22,6 +21,7 @@ import * as Propagator from "../../src/Propagator.ts"
 import * as TracedRedis from "../../src/Redis.ts"
 import * as Testing from "../../src/Testing.ts"
 import { installServers } from "./debian.ts"
+import { freePort } from "./free-port.ts"
 
 /** A server on a port and a folder of its own, which it finds again when it is started again. */
 class Server {
@@ -59,15 +59,6 @@ class Server {
       child.on("exit", () => fail(new Error(`${this.program} has ended: ${output}`)))
     })
   }
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, "close")
-  return port
 }
 
 const redis = new Server("redis-server", "Ready to accept connections", (port, folder) => [

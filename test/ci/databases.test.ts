@@ -3,13 +3,12 @@
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Redacted, type Scope } from "effect"
+import { Context, Effect, Exit, Layer, Redacted } from "effect"
 import * as Service from "effect/persistence/Redis"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Redis as Ioredis } from "ioredis"
 import { execFileSync, spawn } from "node:child_process"
 import { globSync, mkdtempSync, rmSync } from "node:fs"
-import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import pg from "pg"
@@ -18,26 +17,14 @@ import * as Agent from "../../src/Agent.ts"
 import * as Redis from "../../src/Redis.ts"
 import * as Sql from "../../src/Sql.ts"
 import * as Testing from "../../src/Testing.ts"
+import { record, textOf } from "../live.ts"
 import { installServers } from "./debian.ts"
+import { freePort } from "./free-port.ts"
 
 const { Tree, expectTrace } = Testing
 const { handoff, span } = Tree
 
 const secret = "hunter2"
-const record = <A, E>(program: Effect.Effect<A, E, Scope.Scope>) =>
-  Testing.record(Effect.scoped(program), { clock: "live" })
-const said = (traces: unknown): string =>
-  JSON.stringify(traces, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))
-
-const freePort = Effect.promise(
-  () =>
-    new Promise<number>((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo
-        server.close(() => resolve(port))
-      })
-    })
-)
 
 /** Runs a server until the scope ends, and waits until it says that it is ready. */
 const served = (command: string, args: ReadonlyArray<string>, signal: "SIGINT" | "SIGTERM") =>
@@ -77,14 +64,14 @@ const postgresql = Effect.gen(function* () {
     return [command!, rest] as const
   }
   execFileSync(...as("initdb", "-U", "ada", "-A", "trust", "--no-sync", "-E", "UTF8"), { stdio: "ignore" })
-  const port = yield* freePort
+  const port = yield* Effect.promise(freePort)
   const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"].flatMap((one) => ["-c", one])
   yield* served(...as("postgres", "-p", String(port), ...settings), "SIGINT")
   return port
 })
 
 const redisServer = Effect.gen(function* () {
-  const port = yield* freePort
+  const port = yield* Effect.promise(freePort)
   yield* served("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", ""], "SIGTERM")
   return port
 })
@@ -219,7 +206,7 @@ layer(Ports.layer, { timeout: "2 minutes", excludeTestServices: true })("real se
           })
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 
@@ -263,7 +250,7 @@ layer(Ports.layer, { timeout: "2 minutes", excludeTestServices: true })("real se
           })
         ])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 
@@ -349,7 +336,7 @@ layer(Ports.layer, { timeout: "2 minutes", excludeTestServices: true })("real se
       expectTrace(trace).toMatchTree(
         span("outer", [done({ ...at, "db.namespace": "1" }), done({ ...at, "db.namespace": "2" }), done({})])
       )
-      assert.notInclude(said(traces), secret)
+      assert.notInclude(textOf(traces), secret)
     })
   )
 })

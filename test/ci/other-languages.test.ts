@@ -15,6 +15,7 @@ import * as Settings from "../../src/Settings.ts"
 import * as Subprocess from "../../src/Subprocess.ts"
 import * as TraceContext from "../../src/TraceContext.ts"
 import * as Tracing from "../../src/Tracing.ts"
+import { question } from "../questions.ts"
 import * as Receiver from "../receiver.ts"
 import { traceIds } from "../trace-ids.ts"
 import * as Programs from "./interop/programs.ts"
@@ -119,16 +120,6 @@ const childOf = (parent: Seen, span_id: string, baggage: Seen["baggage"] = paren
   span_id,
   parent_span_id: parent.span_id,
   baggage
-})
-
-const question = (traceId: string): Sampler.Question => ({
-  traceId,
-  name: "work",
-  kind: "internal",
-  startTimeUnixNano: 0n,
-  parent: undefined,
-  hints: {},
-  baggage: new Map()
 })
 
 /** Ids on both sides of a half, whatever part of an id somebody takes for its number. */
@@ -240,12 +231,14 @@ describe.each(languages)("$name", ({ begins, build, start, writes }) => {
         )
         const variables = { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: String(ratio) }
         const sampler = Sampling.fromSettings(Result.getOrThrow(Settings.fromRecord(variables)))!
-        const others = ids.filter((id, index) => sampler.decide(question(id)).sampled !== theirs.ratio[index])
+        const others = ids.filter(
+          (id, index) => sampler.decide(question({ traceId: id })).sampled !== theirs.ratio[index]
+        )
         assert.deepStrictEqual(others, [], `ratio ${ratio}`)
 
         if (theirs.probability === undefined) continue
         const told = (id: string) =>
-          OtelTraceState.withThreshold("", Sampler.probability(ratio).decide(question(id)).threshold)
+          OtelTraceState.withThreshold("", Sampler.probability(ratio).decide(question({ traceId: id })).threshold)
         const toldOtherwise = ids.filter((id, index) => told(id) !== theirs.probability[index])
         assert.deepStrictEqual(toldOtherwise, [], `probability ${ratio}`)
       }
