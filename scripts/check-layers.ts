@@ -111,7 +111,8 @@ const rows: ReadonlyArray<readonly [row: number, side: Side, modules: ReadonlyAr
       "ProcessExit"
     ]
   ],
-  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView", "QuietTracer", "TopicQueues"]],
+  [3, "authoring", ["QuietTracer"]],
+  [2, "authoring", ["OpenSpan", "SqlText", "RedisText", "DriverView", "TopicQueues"]],
   [3, "values", ["PropagationFormat"]],
   [2, "values", ["SpanEnd", "TimeVariable", "ForeignCall", "B3", "DerivedIds", "PassedSpan"]],
   [

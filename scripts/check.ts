@@ -1,5 +1,6 @@
 // `npm test`: everything that must hold before a change is kept. Each step is one line of output.
-// `npm run ok` adds the package that people will install; `npm run ok -- --package-only` is what it adds.
+// `npm run ok` adds the package that people will install; `npm run ok -- --package-only` is what it adds,
+// and `npm run ok -- --only layers` a single step.
 import { globSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
@@ -96,7 +97,16 @@ const sourceSteps: ReadonlyArray<Step> = [
   { name: "docs", remedy: "Write what is missing", run: async () => fromFaults(await checkDocs()) }
 ]
 
-const [task, option] = process.argv.slice(2)
+const allSteps = [...sourceSteps, ...packageSteps]
+
+const only = (name: string): ReadonlyArray<Step> => {
+  const steps = allSteps.filter((step) => step.name === name)
+  if (steps.length > 0) return steps
+  throw new Error(`No step is named "${name}". Steps: ${allSteps.map((step) => step.name).join(", ")}`)
+}
+
+const [task, option, name = ""] = process.argv.slice(2)
 if (task === "test") await runSteps(sourceSteps)
 else if (option === "--package-only") await runSteps(packageSteps)
-else await runSteps([...sourceSteps, ...packageSteps])
+else if (option === "--only") await runSteps(only(name))
+else await runSteps(allSteps)
