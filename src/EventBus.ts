@@ -363,25 +363,34 @@ export const newId: Effect.Effect<string> = Effect.map(
  * **Details**: what is published on a topic before anybody has subscribed waits for its first group. Events that are given back
  * are handed out again at once, after those that wait. For each group wait 10,000 events at most; of more, the oldest go. A
  * group waits for its members to come back; of more than 100 groups of a topic that have none, those that were left first go,
- * with their events.
+ * with their events. `droppedMetric` counts all that go, and the log tells of the first of each topic.
  *
  * @since 0.1.0
  */
 export const layerMemory: Layer.Layer<EventBus> = Layer.sync(EventBus, () => fromBroker(memoryBroker()))
+
+export {
+  /**
+   * The metric that counts the events that a bus in memory had no room for, by `topic`.
+   *
+   * @since 0.1.0
+   */
+  droppedMetric
+} from "./TopicQueues.ts"
 
 type Waiting = Pick<Received, "event" | "attempt" | "firstAttempt">
 
 const memoryBroker = (): Broker => {
   const topics = new TopicQueues<Waiting>()
   return {
-    publish: (topic, event) => Effect.sync(() => topics.offer(topic, { event, attempt: 1 })),
+    publish: (topic, event) => topics.offer(topic, { event, attempt: 1 }),
     subscribe: (topic, group) =>
       Effect.map(topics.join(topic, group), (queue) =>
         Effect.map(Queue.take(queue), (waiting) => ({
           ...waiting,
           ack: Effect.void,
           giveBack: (firstAttempt) =>
-            Effect.asVoid(Queue.offer(queue, { event: waiting.event, attempt: waiting.attempt + 1, firstAttempt }))
+            topics.offerTo(queue, topic, { event: waiting.event, attempt: waiting.attempt + 1, firstAttempt })
         }))
       )
   }

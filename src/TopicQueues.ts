@@ -5,8 +5,10 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import { Key } from "./Conventions.ts"
 
 /** How much waits for a group, at most. */
 const maxWaiting = 10_000
@@ -26,20 +28,36 @@ interface Topic<A> {
 }
 
 /**
- * Topics that nothing is on yet.
+ * The metric that counts the events that a bus in memory had no room for, by `topic`.
+ *
+ * @since 0.1.0
+ */
+export const droppedMetric = "handspan.eventbus.dropped"
+
+/**
+ * Topics that nothing is on yet. What has to go is counted, and of the first of each topic the log tells.
  *
  * @since 0.1.0
  */
 export class TopicQueues<A> {
   private readonly topics = new Map<string, Topic<A>>()
+  private readonly dropped = new Map<string, Metric.Counter<number>>()
 
   /** Puts it there for each group, or for the first one. */
-  offer(topic: string, waiting: A): void {
-    const { backlog, groups } = this.of(topic)
-    for (const { queue } of groups.values()) Queue.offerUnsafe(queue, waiting)
-    if (groups.size > 0) return
-    backlog.push(waiting)
-    if (backlog.length > maxWaiting) backlog.shift()
+  offer(topic: string, waiting: A): Effect.Effect<void> {
+    return this.telling(topic, () => {
+      const { backlog, groups } = this.of(topic)
+      let dropped = 0
+      for (const { queue } of groups.values()) dropped += offerLast(queue, waiting)
+      if (groups.size > 0) return dropped
+      backlog.push(waiting)
+      return backlog.length > maxWaiting ? backlog.splice(0, 1).length : 0
+    })
+  }
+
+  /** Puts it there for one group. */
+  offerTo(queue: Queue.Queue<A>, topic: string, waiting: A): Effect.Effect<void> {
+    return this.telling(topic, () => offerLast(queue, waiting))
   }
 
   /** Makes a member of a group, for as long as the scope lives, and gives what waits for the group. */
@@ -47,9 +65,25 @@ export class TopicQueues<A> {
     return Effect.flatMap(Queue.sliding<A>(maxWaiting), (made) => {
       const joined = Effect.acquireRelease(
         Effect.sync(() => this.enter(topic, name, made)),
-        (group) => Effect.sync(() => this.leave(topic, name, group))
+        (group) => this.telling(topic, () => this.leave(topic, name, group))
       )
       return Effect.map(joined, ({ queue }) => queue)
+    })
+  }
+
+  private telling(topic: string, drop: () => number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const count = drop()
+      if (count === 0) return Effect.void
+      const known = this.dropped.get(topic)
+      if (known !== undefined) return Metric.update(known, count)
+      const counter = Metric.counter(droppedMetric, { attributes: { [Key.topic]: topic }, incremental: true })
+      this.dropped.set(topic, counter)
+      const remedy = `${droppedMetric} counts them. Handle them faster, or use a bus that keeps more`
+      return Effect.andThen(
+        Metric.update(counter, count),
+        Effect.logWarning(`The bus in memory drops events of "${topic}": ${remedy}`)
+      )
     })
   }
 
@@ -68,13 +102,23 @@ export class TopicQueues<A> {
     return group
   }
 
-  private leave(topic: string, name: string, group: Group<A>): void {
-    if (--group.members > 0) return
+  private leave(topic: string, name: string, group: Group<A>): number {
+    if (--group.members > 0) return 0
     const { groups } = this.of(topic)
     // Those without members stand in the order in which they were left.
     groups.delete(name)
     groups.set(name, group)
     const left = [...groups].filter(([, { members }]) => members === 0)
-    if (left.length > maxLeft) groups.delete(left[0]![0])
+    const first = left.length > maxLeft ? left[0] : undefined
+    if (first === undefined) return 0
+    groups.delete(first[0])
+    return Queue.sizeUnsafe(first[1].queue)
   }
+}
+
+/** Puts it there after the others, in the place of the first where there is no room. */
+const offerLast = <A>(queue: Queue.Queue<A>, waiting: A): number => {
+  const dropped = Queue.isFullUnsafe(queue) ? 1 : 0
+  Queue.offerUnsafe(queue, waiting)
+  return dropped
 }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Queue, Random, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Logger, Metric, Queue, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Bridge from "../src/Bridge.ts"
 import type * as Connection from "../src/Connection.ts"
@@ -365,14 +365,58 @@ describe("EventBus", () => {
       { discard: true }
     )
 
-  it.effect("layerMemory keeps the last 10,000 events for a group", () =>
-    Effect.gen(function* () {
+  /** How many events of a topic were dropped, by the metric. */
+  const dropped = (topic: string) =>
+    Effect.map(Metric.snapshot, (snapshots) =>
+      snapshots
+        .filter(({ attributes, id }) => id === EventBus.droppedMetric && attributes?.["topic"] === topic)
+        .map(({ state }) => ("count" in state ? state.count : undefined))
+    )
+
+  it.effect("layerMemory keeps the last 10,000 events for a group, and tells of those that it drops", () => {
+    const warnings: Array<unknown> = []
+    const logger = Logger.make(({ message }) => warnings.push(message))
+    return Effect.gen(function* () {
       yield* joinAndLeave("jobs", "worker")
       yield* publishNumbers("jobs", 10_005)
       const waiting = yield* waitingFor("jobs", "worker")
       // The last goes in the place of one more.
       assert.deepStrictEqual([waiting.length, waiting[0]], [9999, 6])
-    }).pipe(Effect.scoped, Effect.provide(EventBus.layerMemory))
+      yield* publishNumbers("unheard", 10_001)
+      assert.deepStrictEqual([yield* dropped("jobs"), yield* dropped("unheard")], [[6], [1]])
+      const remedy = "handspan.eventbus.dropped counts them. Handle them faster, or use a bus that keeps more"
+      assert.deepStrictEqual(
+        warnings,
+        ["jobs", "unheard"].map((topic) => [`The bus in memory drops events of "${topic}": ${remedy}`])
+      )
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(EventBus.layerMemory),
+      Effect.provide(Logger.layer([logger])),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
+  })
+
+  it.effect("layerMemory counts what is dropped for what was given back, and with its group", () =>
+    Effect.gen(function* () {
+      const bus = yield* EventBus.EventBus
+      const take = yield* bus.subscribe("jobs", "worker")
+      yield* publishNumbers("jobs", 1)
+      const { giveBack } = yield* take
+      yield* publishNumbers("jobs", 10_000)
+      yield* giveBack(undefined)
+      assert.deepStrictEqual(yield* dropped("jobs"), [1])
+      yield* joinAndLeave("news", "reader")
+      yield* publishNumbers("news", 3)
+      const sessions = Array.from({ length: 100 }, (_, at) => `session ${at}`)
+      yield* Effect.forEach(sessions, (session) => joinAndLeave("news", session))
+      assert.deepStrictEqual(yield* dropped("news"), [3])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(EventBus.layerMemory),
+      Effect.provide(Logger.layer([])),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
   )
 
   it.effect("layerMemory forgets the groups that were left first, and none that has members", () =>

@@ -61,7 +61,7 @@ const group = "action"
  * **Fails with** `EventBusError` where it cannot subscribe to the answers. Answering dies where it cannot subscribe to the calls.
  *
  * **Gotchas**: to the bus, whoever calls is a member of one group, and whoever answers one of another for each capability. A bus
- * that outlives the process keeps the topic of a caller's answers when the caller is gone.
+ * that outlives the process keeps the topic of a caller's answers when the caller is gone, for as long as its `maxAge` says.
  *
  * @example
  * ```ts

@@ -18,7 +18,7 @@ import * as RemoteBroker from "./RemoteBroker.ts"
 export interface Options extends RemoteBroker.Options {
   /**
    * The stream that keeps the events, which is made where there is none; beside it, `{stream}_attempts` keeps the spans of first
-   * attempts for a day. Default: `handspan`.
+   * attempts. Default: `handspan`.
    */
   readonly stream?: string | undefined
 }
@@ -29,7 +29,8 @@ export interface Options extends RemoteBroker.Options {
  * **Details**: events are messages on the subjects `{stream}.{topic}`, in JSON. Whoever else publishes there is heard too; what
  * is no event goes to `{topic}.dead`. In a topic's name every character but letters, digits and `-` is written as its UTF-8
  * bytes, such as `_2E` for a dot. An event that is published again by the same id within two minutes is not there twice, so that
- * publishing may be retried.
+ * publishing may be retried. An event that is older than `maxAge` is gone, and so is a group of which nobody has taken for as long;
+ * a stream that is there already has a limit of its own.
  *
  * **Gotchas**: by default a connection gives up after 10 attempts to reconnect, and the agents with it: connect with
  * `maxReconnectAttempts: -1`.
@@ -56,7 +57,8 @@ export const layer = (client: JetStreamClient, options: Options = {}): Layer.Lay
 const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Server => {
   const { stream = "handspan" } = options
   const attempts = `${stream}_attempts`
-  const { ackWait, maxLength } = RemoteBroker.settings(options)
+  const { ackWait, maxAge, maxLength } = RemoteBroker.settings(options)
+  const max_age = maxAge * nanosPerMilli
   const ask = <A>(question: (manager: JetStreamManager) => Promise<A>) =>
     Effect.flatMap(
       told(() => client.jetstreamManager(false)),
@@ -71,8 +73,8 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
       () => ask(({ streams }) => streams.add(config))
     )
   const makeStreams = Effect.andThen(
-    makeStream({ name: stream, subjects: [`${stream}.*`], max_msgs_per_subject: maxLength }),
-    makeStream({ name: attempts, subjects: [`${attempts}.>`], max_msgs_per_subject: 1, max_age: attemptsNanos })
+    makeStream({ name: stream, subjects: [`${stream}.*`], max_msgs_per_subject: maxLength, max_age }),
+    makeStream({ name: attempts, subjects: [`${attempts}.>`], max_msgs_per_subject: 1, max_age })
   )
 
   return {
@@ -90,7 +92,7 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
       const subject = `${stream}.${tokenOf(topic)}`
       const name = `${tokenOf(group)}__${tokenOf(topic)}`
 
-      const ack_wait = ackWait * nanosPerMilli
+      const times = { ack_wait: ackWait * nanosPerMilli, inactive_threshold: max_age }
 
       /** The first group of a topic gets what was published before. */
       const makeConsumer = ask(async ({ consumers }) => {
@@ -100,12 +102,12 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
           durable_name: name,
           filter_subject: subject,
           ack_policy: "explicit",
-          ack_wait,
+          ...times,
           deliver_policy: isFirst ? "all" : "new"
         })
       })
       const consumerInfo = Effect.catchIf(
-        ask(({ consumers }) => consumers.update(stream, name, { ack_wait })),
+        ask(({ consumers }) => consumers.update(stream, name, times)),
         isNamed("ConsumerNotFoundError"),
         () => makeConsumer
       )
@@ -167,8 +169,6 @@ const answerMillis = 2000
 
 /** How long a member asks for an event at a time, in milliseconds. */
 const pollMillis = 5000
-
-const attemptsNanos = 24 * 60 * 60 * 1000 * nanosPerMilli
 
 /** A name as one token of a subject, and no two names as the same: of names any character may be a part. */
 const tokenOf = (name: string): string =>

@@ -27,7 +27,8 @@ export interface Options extends RemoteBroker.Options {
  * **Details**: events are entries `event` of streams, in JSON; the stream of the topic `readings` is `handspan:events:{readings}`,
  * with the braces, which keep on one node of a cluster what belongs to a topic. Whoever else adds such is heard too; what is no
  * event goes to `{topic}.dead`. An event that is published again by the same id within two minutes is not there twice, so that
- * publishing may be retried. Redis keeps what it has acknowledged as far as its own settings say: `appendonly yes` and
+ * publishing may be retried. A topic of which nobody takes, and on which nobody publishes, is gone after `maxAge`, with its groups
+ * and what waits for them. Redis keeps what it has acknowledged as far as its own settings say: `appendonly yes` and
  * `appendfsync always` keep it all.
  *
  * **Gotchas**: a member that waits holds a connection of the pool behind `Redis.reserve` for a second at a time. Where there are
@@ -54,7 +55,7 @@ export const layer = (options: Options = {}): Layer.Layer<EventBus, never, Redis
   )
 
 const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker.Server => {
-  const { ackWait, maxLength } = RemoteBroker.settings(options)
+  const { ackWait, maxAge, maxLength } = RemoteBroker.settings(options)
   const keyOf = (kind: string, topic: string, ...names: ReadonlyArray<string>): string =>
     [options.prefix ?? "handspan", kind, `{${nameOf(topic)}}`, ...names.map(nameOf)].join(":")
 
@@ -62,7 +63,7 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
     system: "redis",
     isFinal: () => false,
     publish: (topic, id, text) =>
-      redis.eval(publish)(keyOf("events", topic), keyOf("published", topic, id), text, maxLength),
+      redis.eval(publish)(keyOf("events", topic), keyOf("published", topic, id), text, maxLength, maxAge),
     join: (topic, group) => {
       const stream = keyOf("events", topic)
       const firstAttempts = keyOf("attempts", topic, group)
@@ -72,13 +73,14 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
         attempt,
         firstAttempt: firstAttempt ?? undefined,
         ack: redis.eval(acknowledge)(stream, firstAttempts, group, id),
-        giveBack: (first) => redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempt, first ?? ""),
-        hold: redis.send("XCLAIM", stream, group, member, "0", id, "JUSTID")
+        giveBack: (first) =>
+          redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempt, first ?? "", maxAge),
+        hold: redis.eval(hold)(stream, group, id, maxAge)
       })
-      const taking = finished(redis.eval(take)(stream, firstAttempts, group, ackWait), (taken) => {
+      const taking = finished(redis.eval(take)(stream, firstAttempts, group, ackWait, maxAge), (taken) => {
         if (taken === null) return Effect.void
         const [id, , attempt] = taken
-        return redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempt - 1, "")
+        return redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempt - 1, "", maxAge)
       })
       const wait = Effect.flatMap(redis.reserve, ({ send }) =>
         send("XREADGROUP", "GROUP", group, member, "COUNT", "1", "BLOCK", blockMillis, "STREAMS", stream, ">")
@@ -89,7 +91,7 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
         const entry = onlyEntry(yield* Effect.scoped(wait))
         return entry && messageOf([...entry, 1, null])
       })
-      return Effect.as(redis.eval(join)(stream, group), poll)
+      return Effect.as(redis.eval(join)(stream, group, maxAge), poll)
     }
   }
 }
@@ -108,9 +110,6 @@ const blockMillis = "1000"
 
 /** By how long two events of one id may be apart and count as one, in milliseconds. */
 const publishedMillis = 120_000
-
-/** How long the span of a first attempt is remembered after the last one that gave an event back, in milliseconds. */
-const attemptsMillis = 24 * 60 * 60 * 1000
 
 type Entry = readonly [id: string, fields: ReadonlyArray<string>]
 
@@ -139,33 +138,48 @@ const onlyEntry = (answer: unknown): Entry | undefined => {
 }
 
 const publish = Redis.script(
-  (stream: string, published: string, text: string, maxLength: number) => [stream, published, text, maxLength],
+  (stream: string, published: string, text: string, maxLength: number, maxAge: number) => [
+    stream,
+    published,
+    text,
+    maxLength,
+    maxAge
+  ],
   {
     numberOfKeys: 2,
     lua: `
 if redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[1])
   redis.call('SET', KEYS[2], '', 'PX', ${publishedMillis})
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end`
   }
 )
 
 /** The first group of a topic gets what was published before. */
-const join = Redis.script((stream: string, group: string) => [stream, group], {
+const join = Redis.script((stream: string, group: string, maxAge: number) => [stream, group, maxAge], {
   numberOfKeys: 1,
   lua: `
 local start = '$'
 if redis.call('EXISTS', KEYS[1]) == 0 or #redis.call('XINFO', 'GROUPS', KEYS[1]) == 0 then start = '0' end
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM')
-if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end`
+if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])`
 })
 
 /** What was given back, or held by who is gone, goes before what is new. */
 const take = Redis.script(
-  (stream: string, firstAttempts: string, group: string, ackWait: number) => [stream, firstAttempts, group, ackWait],
+  (stream: string, firstAttempts: string, group: string, ackWait: number, maxAge: number) => [
+    stream,
+    firstAttempts,
+    group,
+    ackWait,
+    maxAge
+  ],
   {
     numberOfKeys: 2,
     lua: `
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 local cursor = '0-0'
 repeat
   local claimed = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], '${member}', ARGV[2], cursor, 'COUNT', 1)
@@ -182,6 +196,13 @@ local entry = read[1][2][1]
 return { entry[1], entry[2], 1, false }`
   }
 ).withReturnType<Taken | null>()
+
+const hold = Redis.script((stream: string, group: string, id: string, maxAge: number) => [stream, group, id, maxAge], {
+  numberOfKeys: 1,
+  lua: `
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('XCLAIM', KEYS[1], ARGV[1], '${member}', 0, ARGV[2], 'JUSTID')`
+})
 
 const acknowledge = Redis.script(
   (stream: string, firstAttempts: string, group: string, id: string) => [stream, firstAttempts, group, id],
@@ -202,15 +223,16 @@ const giveBack = Redis.script(
     id: string,
     ackWait: number,
     attempt: number,
-    firstAttempt: string
-  ) => [stream, firstAttempts, group, id, ackWait, attempt, firstAttempt],
+    firstAttempt: string,
+    maxAge: number
+  ) => [stream, firstAttempts, group, id, ackWait, attempt, firstAttempt, maxAge],
   {
     numberOfKeys: 2,
     lua: `
 redis.call('XCLAIM', KEYS[1], ARGV[1], '${member}', 0, ARGV[2], 'IDLE', ARGV[3], 'RETRYCOUNT', ARGV[4], 'JUSTID')
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[5])
-  redis.call('PEXPIRE', KEYS[2], ${attemptsMillis})
+  redis.call('PEXPIRE', KEYS[2], ARGV[6])
 end`
   }
 )

@@ -25,6 +25,8 @@ export interface Options {
   readonly ackWait?: Duration.Input | undefined
   /** About how many events of each topic are kept; of more, the oldest go, handled or not. Default: 100,000. */
   readonly maxLength?: number | undefined
+  /** How long is kept what nobody asks for any more, handled or not: events, groups and topics. Default: 7 days. */
+  readonly maxAge?: Duration.Input | undefined
   /**
    * How long publishing and subscribing wait for a server that is away, before they fail; what was published may then be there
    * all the same. Default: 30 seconds.
@@ -37,8 +39,14 @@ export interface Options {
  *
  * @since 0.1.0
  */
-export const settings = ({ ackWait = "30 seconds", maxLength = 100_000, timeout = "30 seconds" }: Options) => ({
+export const settings = ({
+  ackWait = "30 seconds",
+  maxAge = "7 days",
+  maxLength = 100_000,
+  timeout = "30 seconds"
+}: Options) => ({
   ackWait: Duration.toMillis(ackWait),
+  maxAge: Math.min(Duration.toMillis(maxAge), centuryMillis),
   maxLength,
   timeout: Duration.toMillis(timeout)
 })
@@ -167,6 +175,9 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
   })
   return bus
 }
+
+/** As long as for ever, in milliseconds: servers count no further than whole numbers go. */
+const centuryMillis = 100 * 365 * 24 * 60 * 60 * 1000
 
 const untraced = Effect.withTracerEnabled(false)
 

@@ -9,7 +9,7 @@ import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { jetstream } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { Deferred, type Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Queue } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Queue } from "effect"
 import { Redis } from "effect/persistence/Redis"
 import { afterAll, beforeAll } from "vitest"
 import * as ActionBroker from "../../src/ActionBroker.ts"
@@ -104,6 +104,7 @@ const natsConnection = Effect.acquireRelease(
 )
 
 const ackWait = "1 second"
+const maxAge = "3 seconds"
 
 const redisBus = (timeout: Duration.Input | undefined) =>
   Layer.provide(RedisBus.layer({ ackWait, timeout }), redisClient)
@@ -172,6 +173,7 @@ const buses = {
     forget: Effect.flatMap(Redis, ({ send }) => send("FLUSHALL")).pipe(Effect.provide(redisClient)),
     layer: redisBus(undefined),
     impatient: redisBus("3 seconds"),
+    forgetful: Layer.provide(RedisBus.layer({ maxAge }), redisClient),
     put: (topic: string, text: string) => addEntry(topic, "event", text),
     poison: (topic: string) =>
       Effect.andThen(addEntry(topic, "event", "{]"), addEntry(topic, "other", "1", "event", "{}"))
@@ -188,13 +190,16 @@ const buses = {
     ),
     layer: natsBus(undefined),
     impatient: natsBus("3 seconds"),
+    forgetful: Layer.unwrap(
+      Effect.map(natsConnection, (connection) => NatsBus.layer(jetstream(connection), { maxAge, stream: "forgetful" }))
+    ),
     put: (topic: string, text: string) => addMessage(topic, text),
     poison: (topic: string) =>
       Effect.andThen(addMessage(topic, Uint8Array.of(0xff, 0, 0x7b)), addMessage(topic, '{"id":7}'))
   }
 }
 
-for (const [name, { forget, impatient, layer, poison, put, server }] of Object.entries(buses)) {
+for (const [name, { forget, forgetful, impatient, layer, poison, put, server }] of Object.entries(buses)) {
   describe(`busContract: ${name}`, () => {
     for (const { check, rule } of Testing.busContract<unknown>({ layer, ackWait, poison, knowsIds: true })) {
       it.effect(rule, () => check)
@@ -237,6 +242,25 @@ for (const [name, { forget, impatient, layer, poison, put, server }] of Object.e
         yield* publish(2)
         assert.strictEqual(yield* Queue.take(handled), 2)
       }).pipe(Effect.provide(layer))
+    )
+
+    it.live("forgets after maxAge what nobody asks for, and keeps who waits for more", () =>
+      Effect.gen(function* () {
+        const bus = yield* EventBus.EventBus
+        const publish = (topic: string, payload: string) => EventBus.publish(topic, { type: "job", payload })
+        const payload = Effect.map(({ event }: EventBus.Received) => event.payload)
+        yield* publish("left", "old")
+        yield* Effect.scoped(bus.subscribe("left before", "worker"))
+        const waiting = yield* Effect.forkScoped(payload(yield* bus.subscribe("waited for", "worker")))
+        yield* Effect.sleep(Duration.sum(Duration.fromInputUnsafe(maxAge), Duration.seconds(2)))
+        const topics = ["left", "left before", "waited for"]
+        yield* Effect.forEach(topics, (topic) => publish(topic, "new"))
+        assert.strictEqual(yield* Fiber.join(waiting), "new")
+        // A group that was forgotten is the first of its topic once more.
+        for (const topic of ["left", "left before"]) {
+          assert.strictEqual(yield* payload(yield* bus.subscribe(topic, "another")), "new")
+        }
+      }).pipe(Effect.provide(forgetful), Effect.scoped)
     )
 
     it.live("fails to publish where its server stays away, and tells what cannot be sent at once", () =>
@@ -360,6 +384,39 @@ describe("bus/Redis", () => {
       const below = anyOrder(span("EVALSHA"), span("agent.on_event", { status: "error" }), span("agent.on_event"))
       Testing.expectTrace(trace).toMatchTree(span("send", [span("eventbus.publish", below)]))
     })
+  )
+
+  it.live(
+    "keeps for all groups of a topic what waits for them, as long as a member of one holds or awaits an event",
+    () =>
+      Effect.gen(function* () {
+        const bus = yield* EventBus.EventBus
+        const topic = "kept"
+        const longer = Effect.sleep("2 seconds")
+        /** The payload of the event that waits for a group. */
+        const waitingFor = (group: string) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const { ack, event } = yield* yield* bus.subscribe(topic, group)
+              yield* ack
+              return event.payload
+            })
+          )
+        const take = yield* bus.subscribe(topic, "working")
+        yield* Effect.scoped(bus.subscribe(topic, "away"))
+        yield* Effect.forEach([1, 2], (payload) => EventBus.publish(topic, { type: "job", payload }))
+        const [first, second] = [yield* take, yield* take]
+        yield* longer
+        const whileHeld = yield* waitingFor("away")
+        yield* Effect.andThen(first.ack, second.ack)
+        yield* Effect.forkScoped(take)
+        yield* longer
+        assert.deepStrictEqual([whileHeld, yield* waitingFor("away")], [1, 2])
+      }).pipe(
+        Effect.provide(Layer.provide(RedisBus.layer({ ackWait, maxAge: "1500 millis" }), redisClient)),
+        Effect.scoped,
+        Effect.timeout("20 seconds")
+      )
   )
 
   it.live("keeps what belongs to a topic on one node of a cluster", () =>
