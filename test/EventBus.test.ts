@@ -391,8 +391,7 @@ describe("EventBus", () => {
       )
     }).pipe(
       Effect.scoped,
-      Effect.provide(EventBus.layerMemory),
-      Effect.provide(Logger.layer([logger])),
+      Effect.provide(Layer.merge(EventBus.layerMemory, Logger.layer([logger]))),
       Effect.provideService(Metric.MetricRegistry, new Map())
     )
   })
@@ -413,8 +412,7 @@ describe("EventBus", () => {
       assert.deepStrictEqual(yield* dropped("news"), [3])
     }).pipe(
       Effect.scoped,
-      Effect.provide(EventBus.layerMemory),
-      Effect.provide(Logger.layer([])),
+      Effect.provide(Layer.merge(EventBus.layerMemory, Logger.layer([]))),
       Effect.provideService(Metric.MetricRegistry, new Map())
     )
   )

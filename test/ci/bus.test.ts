@@ -250,7 +250,7 @@ for (const [name, { forget, forgetful, impatient, layer, poison, put, server }] 
         const publish = (topic: string, payload: string) => EventBus.publish(topic, { type: "job", payload })
         const payload = Effect.map(({ event }: EventBus.Received) => event.payload)
         yield* publish("left", "old")
-        yield* Effect.scoped(bus.subscribe("left before", "worker"))
+        yield* Effect.asVoid(Effect.scoped(bus.subscribe("left before", "worker")))
         const waiting = yield* Effect.forkScoped(payload(yield* bus.subscribe("waited for", "worker")))
         yield* Effect.sleep(Duration.sum(Duration.fromInputUnsafe(maxAge), Duration.seconds(2)))
         const topics = ["left", "left before", "waited for"]
@@ -403,7 +403,7 @@ describe("bus/Redis", () => {
             })
           )
         const take = yield* bus.subscribe(topic, "working")
-        yield* Effect.scoped(bus.subscribe(topic, "away"))
+        yield* Effect.asVoid(Effect.scoped(bus.subscribe(topic, "away")))
         yield* Effect.forEach([1, 2], (payload) => EventBus.publish(topic, { type: "job", payload }))
         const [first, second] = [yield* take, yield* take]
         yield* longer
