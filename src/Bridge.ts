@@ -18,7 +18,16 @@ import type * as Scope from "effect/Scope"
 import type { Connection, ConnectionError } from "./Connection.ts"
 import { Key } from "./Conventions.ts"
 import * as Envelope from "./Envelope.ts"
-import { type Broker, Event, EventBus, EventBusError, forEach, type Received, withTrace } from "./EventBus.ts"
+import {
+  type Broker,
+  Event,
+  EventBus,
+  EventBusError,
+  forEach,
+  type Received,
+  type Unhandled,
+  withTrace
+} from "./EventBus.ts"
 import * as Propagator from "./Propagator.ts"
 import * as SpanEnd from "./SpanEnd.ts"
 
@@ -27,7 +36,9 @@ const Ack = Schema.Struct({ kind: Schema.Literal("ack"), delivery: Schema.Int })
 const GiveBack = Schema.Struct({
   kind: Schema.Literal("giveBack"),
   delivery: Schema.Int,
-  first_attempt: Schema.optionalKey(Schema.String)
+  first_attempt: Schema.optionalKey(Schema.String),
+  /** Whether it has failed. Left out where it has. */
+  has_failed: Schema.optionalKey(Schema.Boolean)
 })
 
 type Settled = typeof Ack.Type | typeof GiveBack.Type
@@ -98,7 +109,8 @@ const lastPublishing = "30 seconds"
  * Serves the agents at the other end of a connection, until they are gone: what they publish goes to the bus, as spans
  * `bridge.publish`, and what they subscribe to comes to them, as spans `bridge.forward`. Never fails.
  *
- * **Details**: an event is acknowledged when the agent has dealt with it. Those that it has not when it goes are given back. What
+ * **Details**: an event is acknowledged when the agent has dealt with it. Those that it has not when it goes are given back, as
+ * attempts that have failed. What
  * an agent publishes keeps its order, also with what it subscribes to; where the agent has gone meanwhile, it is published within
  * 30 seconds or not at all. Interruption drops it.
  *
@@ -124,6 +136,7 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
     const wanted = new Map<number, Queue.Queue<void>>()
     const deliveries = new Map<number, Deferred.Deferred<Settled>>()
     let last = 0
+    let isGone = false
 
     /** Says what came of it. Where the agent is gone, nobody wants to know. */
     const answer = (number: number, exit: Exit.Exit<void, unknown>) =>
@@ -142,7 +155,10 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
       joined: Deferred.Deferred<void>
     ) =>
       Effect.gen(function* () {
-        const take = yield* Effect.ensuring(bus.subscribe(topic, group), Deferred.succeed(joined, undefined))
+        const take = yield* Effect.ensuring(
+          Effect.suspend(() => bus.subscribe(topic, group)),
+          Deferred.succeed(joined, undefined)
+        )
         const deliver = (received: Received, run: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
           Effect.gen(function* () {
             const { attempt, event, firstAttempt: first_attempt } = received
@@ -156,9 +172,11 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
             deliveries.delete(delivery)
             // It may have been settled and interrupted at once.
             const how = yield* Option.getOrElse(yield* Deferred.poll(settled), () => Effect.undefined)
-            yield* Effect.ignore(
-              how?.kind === "ack" ? received.ack : received.giveBack(how?.first_attempt ?? first_attempt)
-            )
+            const ended: Unhandled =
+              how?.kind === "giveBack"
+                ? { hasFailed: how.has_failed ?? true, firstAttempt: how.first_attempt ?? first_attempt }
+                : { hasFailed: isGone, firstAttempt: first_attempt }
+            yield* Effect.ignore(how?.kind === "ack" ? received.ack : received.giveBack(ended))
             yield* exit
           })
         yield* answer(subscription, Exit.void)
@@ -178,7 +196,9 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
       switch (message.kind) {
         case "publish": {
           const { agent, event, number, topic } = message
-          const publish = bus.publish(topic, event).pipe(through("bridge.publish", agent, topic, event))
+          const publish = Effect.suspend(() => bus.publish(topic, event)).pipe(
+            through("bridge.publish", agent, topic, event)
+          )
           return Queue.offer(
             publishing,
             Effect.flatMap(Effect.exit(publish), (exit) => answer(number, exit))
@@ -218,6 +238,7 @@ const hear = (connection: Connection, bus: Broker, publishing: Queue.Enqueue<Eff
       })
     )
     yield* Effect.ignore(Effect.forever(next))
+    isGone = true
   })
 
 /**
@@ -262,7 +283,8 @@ export const layer = (agent: string, connection: Connection): Layer.Layer<EventB
             attempt,
             firstAttempt,
             ack: settle({ kind: "ack", delivery }),
-            giveBack: (first_attempt) => settle({ kind: "giveBack", delivery, ...(first_attempt && { first_attempt }) })
+            giveBack: ({ firstAttempt: first_attempt, hasFailed: has_failed }) =>
+              settle({ kind: "giveBack", delivery, has_failed, ...(first_attempt && { first_attempt }) })
           })
         )
       }

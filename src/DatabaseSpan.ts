@@ -62,19 +62,24 @@ export const endOf = (
   }
 }
 
-/** Errors of a library are around those of its driver, which say what it was. */
-const origin = (error: unknown, depth = 4): unknown => {
+/**
+ * Gives the error of a driver, around which a library has put its own: that says what it was.
+ *
+ * @since 0.1.0
+ */
+export const origin = (error: unknown, depth = 4): unknown => {
   const cause = error instanceof Error ? error.cause : undefined
   return depth === 0 || typeof cause !== "object" || cause === null ? error : origin(cause, depth - 1)
 }
 
-/** Systems whose messages have values in quotes alone. SQL Server, for one, says `The duplicate key value is (alice)`. */
+/** Systems whose messages have values in quotes alone, but for the name of a database that SQLite cannot open. SQL Server, for one, says `The duplicate key value is (alice)`. */
 const quoting = new Set(["postgresql", "mysql", "sqlite", "redis"])
 
 /** From the first quote to the last, as an apostrophe may be among them. */
 const withoutValues = (message: string, statement: string | undefined): string => {
   const told = statement === undefined || statement === "" ? message : message.replaceAll(statement, "the statement")
-  return cut(told.replace(/['"`][^]*['"`]/, "?"), 1024)
+  const named = told.replace(/(unable to open database): [^]*/, "$1: ?")
+  return cut(named.replace(/['"`][^]*['"`]/, "?"), 1024)
 }
 
 // Errors and values are somebody else's: reading them may throw.

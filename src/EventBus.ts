@@ -22,6 +22,7 @@ import * as Envelope from "./Envelope.ts"
 import * as Hex from "./Hex.ts"
 import * as Propagator from "./Propagator.ts"
 import * as SpanEnd from "./SpanEnd.ts"
+import { cut } from "./SpanRecord.ts"
 import { TopicQueues } from "./TopicQueues.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -72,20 +73,32 @@ export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBus
 }) {}
 
 /**
+ * How an attempt ended that has not dealt with its event.
+ *
+ * @since 0.1.0
+ */
+export interface Unhandled {
+  /** Whether it has failed, and counts. One that was interrupted, or never began, does not. */
+  readonly hasFailed: boolean
+  /** The span of the first attempt, as a `traceparent`. */
+  readonly firstAttempt?: string | undefined
+}
+
+/**
  * An event that was handed out, and is again unless it is acknowledged.
  *
  * @since 0.1.0
  */
 export interface Received {
   readonly event: Event
-  /** How often it was handed out, this time included. */
+  /** Which attempt this is, from 1 on: those before have failed, or were never heard of again. */
   readonly attempt: number
   /** The span of the attempt that gave it back first, as a `traceparent`. */
   readonly firstAttempt?: string | undefined
   /** It was dealt with. */
   readonly ack: Effect.Effect<void, EventBusError>
   /** It was not, and is to be handed out again, with the span of its first attempt. */
-  readonly giveBack: (firstAttempt: string | undefined) => Effect.Effect<void, EventBusError>
+  readonly giveBack: (attempt: Unhandled) => Effect.Effect<void, EventBusError>
 }
 
 /**
@@ -185,7 +198,7 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
  * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose handler
  * fails is handed out again, as an attempt whose span links to the first one's, and after `maxAttempts` is published on
  * `{topic}.dead`, with the whole event as its payload; so it is where attempts ended with their processes, to whose spans nothing
- * links. What is interrupted is handed out again too. Agents of the same id share their events. Each event is handled at least
+ * links. What is interrupted is handed out again too, and that attempt does not count. Agents of the same id share their events. Each event is handled at least
  * once: one that was dealt with comes again where the bus could not be told.
  *
  * **Fails with** `EventBusError` where it cannot subscribe; never for what a handler does.
@@ -254,13 +267,13 @@ export const forEach = <A, E, R>(
 ): Effect.Effect<never, E | EventBusError, R> =>
   Effect.forever(Effect.uninterruptibleMask((run) => Effect.flatMap(run(take), (received) => deal(received, run))))
 
-/** Attempts of which nobody has heard. */
-class Unended {
-  readonly name = "Unended"
+/** As many attempts as there may be, and the last has neither dealt with it nor put it with the dead. */
+class Unsettled {
+  readonly name = "Unsettled"
   readonly message: string
 
   constructor(attempts: number) {
-    this.message = `It was handed out ${attempts} times, and no attempt has told how it ended`
+    this.message = `It is unsettled after ${attempts} ${attempts === 1 ? "attempt" : "attempts"}`
   }
 }
 
@@ -283,19 +296,25 @@ const handler =
     run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ) => {
     let first = firstAttempt
+    let hasFailed = false
     let isSettled = false
     const work = Effect.gen(function* () {
       const { context } = yield* Propagator.current
       if (context !== undefined) first ??= TraceContext.formatTraceparent(context)
-      // One attempt more than there may be: none before has told how it ended, as where it took its process along.
+      // One attempt more than there may be, as where the last took its process along.
       const isOver = attempt > maxAttempts
       const exit = yield* Effect.exit(
-        isOver ? Effect.die(new Unended(attempt - 1)) : Effect.suspend(() => onEvent(event))
+        isOver ? Effect.die(new Unsettled(attempt - 1)) : Effect.suspend(() => onEvent(event))
       )
-      if (Exit.isFailure(exit) && attempt >= maxAttempts) {
-        yield* bury(bus, topic, event, SpanEnd.describe(Cause.squash(exit.cause)).message)
+      if (Exit.isFailure(exit)) {
+        hasFailed = true
+        if (attempt < maxAttempts) return yield* exit
+        // It comes again at once where the bus would not have it, and the next time may be no better.
+        yield* Effect.tapError(bury(bus, topic, event, SpanEnd.describe(Cause.squash(exit.cause)).message), () =>
+          Effect.sleep("1 second")
+        )
       }
-      isSettled = Exit.isSuccess(exit) || attempt >= maxAttempts
+      isSettled = true
       return yield* exit
     })
     const before = TraceContext.parseTraceparent(firstAttempt ?? "")
@@ -317,13 +336,18 @@ const handler =
     return Effect.flatMap(Envelope.waitOf(event), (wait) => spanAfter(wait)(handled)).pipe(
       Effect.exit,
       // A bus that cannot be told hands it out again; one that is gone says so to whoever takes the next.
-      Effect.andThen(Effect.suspend(() => Effect.ignore(isSettled ? ack : giveBack(first))))
+      Effect.andThen(
+        Effect.suspend(() => Effect.ignore(isSettled ? ack : giveBack({ hasFailed, firstAttempt: first })))
+      )
     )
   }
 
+/** How long a dead event may be as a text, in characters: servers take a megabyte, of up to 3 bytes for each. */
+const maxText = 100_000
+
 /**
  * Puts what cannot be handled where somebody may look at it: on `{topic}.dead`, in the payload of an event of the type `dead`.
- * What cannot even be read as an event is a text.
+ * What cannot even be read as an event is a text, and so is, cut, what the bus would not have as a whole: it is longer there.
  *
  * **Fails with** `EventBusError` where the bus would not have it.
  *
@@ -335,17 +359,25 @@ export const bury = (
   event: Event | string,
   problem: string
 ): Effect.Effect<void, EventBusError> =>
-  Effect.flatMap(newId, (id) =>
-    bus.publish(`${topic}.dead`, {
-      id,
-      type: "dead",
-      payload: { event, problem },
-      ...(typeof event !== "string" && {
-        correlation_id: event.correlation_id ?? event.id,
-        ...(event.thread_id !== undefined && { thread_id: event.thread_id })
+  Effect.flatMap(newId, (id) => {
+    const publish = (told: Event | string) =>
+      bus.publish(`${topic}.dead`, {
+        id,
+        type: "dead",
+        payload: { event: told, problem },
+        ...(typeof event !== "string" && {
+          correlation_id: event.correlation_id ?? event.id,
+          ...(event.thread_id !== undefined && { thread_id: event.thread_id })
+        })
       })
-    })
-  )
+    if (typeof event === "string") return publish(cut(event, maxText))
+    return publish(event).pipe(
+      Effect.catch((error) => {
+        const text = JSON.stringify(event)
+        return text.length > maxText ? publish(cut(text, maxText)) : Effect.fail(error)
+      })
+    )
+  })
 
 /**
  * Makes an id of 128 random bits, from whichever source of chance the program has.
@@ -389,8 +421,12 @@ const memoryBroker = (): Broker => {
         Effect.map(Queue.take(queue), (waiting) => ({
           ...waiting,
           ack: Effect.void,
-          giveBack: (firstAttempt) =>
-            topics.offerTo(queue, topic, { event: waiting.event, attempt: waiting.attempt + 1, firstAttempt })
+          giveBack: ({ firstAttempt, hasFailed }) =>
+            topics.offerTo(topic, group, {
+              event: waiting.event,
+              attempt: waiting.attempt + (hasFailed ? 1 : 0),
+              firstAttempt
+            })
         }))
       )
   }

@@ -55,9 +55,12 @@ export class TopicQueues<A> {
     })
   }
 
-  /** Puts it there for one group. */
-  offerTo(queue: Queue.Queue<A>, topic: string, waiting: A): Effect.Effect<void> {
-    return this.telling(topic, () => offerLast(queue, waiting))
+  /** Puts it there for one group, unless that has gone meanwhile. */
+  offerTo(topic: string, name: string, waiting: A): Effect.Effect<void> {
+    return this.telling(topic, () => {
+      const group = this.of(topic).groups.get(name)
+      return group === undefined ? 1 : offerLast(group.queue, waiting)
+    })
   }
 
   /** Makes a member of a group, for as long as the scope lives, and gives what waits for the group. */

@@ -270,7 +270,7 @@ describe("bus/Actions", () => {
         Effect.suspend(() => {
           acknowledged.push(attempt)
           const lost = new EventBus.EventBusError({ topic: "", message: "it is gone" })
-          return attempt === 1 ? Effect.andThen(giveBack(undefined), lost) : ack
+          return attempt === 1 ? Effect.andThen(giveBack({ hasFailed: true }), lost) : ack
         })
       const unsure: EventBus.Broker = {
         publish,

@@ -322,6 +322,64 @@ describe("Bridge", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("answers where the bus throws, and goes on", () =>
+    Effect.gen(function* () {
+      const thrown = () => {
+        throw new Error("no bus")
+      }
+      const { left, right, close } = yield* pair
+      const broker: EventBus.Broker = { publish: thrown, subscribe: thrown }
+      const served = yield* Effect.forkScoped(Effect.provideService(Bridge.serve(left), EventBus.EventBus, broker))
+      yield* right.send({ kind: "subscribe", number: 1, topic: "jobs", group: "worker" })
+      const subscribed = yield* right.receive
+      const event = { id: "1", type: "reading", payload: 20 }
+      yield* right.send({ kind: "publish", number: 2, agent: "a", topic: "jobs", event })
+      assert.deepStrictEqual(
+        [subscribed, yield* right.receive],
+        [1, 2].map((number) => ({ kind: "done", number, problem: "no bus" }))
+      )
+      yield* close
+      assert.deepStrictEqual(yield* Fiber.await(served), Exit.void)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("counts for failed what an agent leaves that is gone, and not what it gives back unbegun", () =>
+    Effect.gen(function* () {
+      const given: Array<EventBus.Unhandled> = []
+      const received = (id: string): EventBus.Received => ({
+        event: { id, type: "job", payload: null },
+        attempt: 1,
+        ack: Effect.void,
+        giveBack: (attempt) => Effect.sync(() => void given.push(attempt))
+      })
+      const broker: EventBus.Broker = {
+        publish: () => Effect.void,
+        subscribe: () => Effect.succeed(Effect.succeed(received("1")))
+      }
+      const { left, right, close } = yield* pair
+      const served = yield* Effect.forkScoped(Effect.provideService(Bridge.serve(left), EventBus.EventBus, broker))
+      const ask = (number: number) =>
+        Effect.gen(function* () {
+          yield* right.send({ kind: "subscribe", number, topic: "jobs", group: "worker" })
+          yield* right.receive
+          yield* right.send({ kind: "next", number })
+          return (yield* right.receive) as { readonly delivery: number }
+        })
+      const { delivery } = yield* ask(1)
+      yield* right.send({ kind: "giveBack", delivery, has_failed: false, first_attempt: "first" })
+      yield* ask(2)
+      yield* right.send({ kind: "unsubscribe", number: 2 })
+      yield* ask(3)
+      yield* close
+      yield* Fiber.await(served)
+      assert.deepStrictEqual(given, [
+        { hasFailed: false, firstAttempt: "first" },
+        { hasFailed: false, firstAttempt: undefined },
+        { hasFailed: true, firstAttempt: undefined }
+      ])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("passes over what is not of its protocol", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Metric, Queue, Random, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Logger, Metric, Queue, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Bridge from "../src/Bridge.ts"
 import type * as Connection from "../src/Connection.ts"
@@ -167,9 +167,52 @@ describe("EventBus", () => {
       assert.deepStrictEqual([calls, settled], [2, ["back 1", "ack 2", "ack 3"]])
       assert.deepStrictEqual(published, [
         ["t.dead", "Cannot read properties of undefined (reading 'value')"],
-        ["t.dead", "It was handed out 2 times, and no attempt has told how it ended"]
+        ["t.dead", "It is unsettled after 2 attempts"]
       ])
     })
+  )
+
+  it.effect(
+    "puts with the dead as a text, cut, what is too long for the bus as a whole, and leaves one that refuses all in peace",
+    () =>
+      Effect.gen(function* () {
+        const published: Array<any> = []
+        const program = (longest: number) =>
+          Effect.gen(function* () {
+            const { publish, subscribe } = yield* EventBus.EventBus
+            const small: EventBus.Broker = {
+              subscribe,
+              publish: (topic, event) => {
+                if (!topic.endsWith(".dead")) return publish(topic, event)
+                const length = JSON.stringify(event).length
+                published.push(event.payload)
+                return length <= longest ? Effect.void : new EventBus.EventBusError({ topic, message: "too long" })
+              }
+            }
+            const poison = { id: "1", type: "job", payload: "x".repeat(300_000) }
+            yield* publish("jobs", poison)
+            const calls = yield* Queue.unbounded<void>()
+            const onEvent = () => Effect.andThen(Queue.offer(calls, undefined), Effect.fail("busy"))
+            const agent = EventBus.agent("a", { topics: ["jobs"], onEvent, maxAttempts: 2 })
+            yield* Effect.provideService(agent, EventBus.EventBus, small)
+            yield* Effect.sleep("4500 millis")
+            return yield* Queue.size(calls)
+          })
+        const run = (longest: number) =>
+          Testing.record(Effect.scoped(Effect.provide(program(longest), EventBus.layerMemory)), { advance: "1 minute" })
+        assert.deepStrictEqual((yield* run(200_000)).exit, Exit.succeed(2))
+        assert.deepStrictEqual(
+          published.map(({ event, problem }) => [typeof event, event.length ?? event.payload.length, problem]),
+          [
+            ["object", 300_000, "busy"],
+            ["string", 100_000, "busy"]
+          ]
+        )
+        published.length = 0
+        assert.deepStrictEqual((yield* run(0)).exit, Exit.succeed(2))
+        // The whole and the text, once a second.
+        assert.strictEqual(published.length, 10)
+      })
   )
 
   it.effect("puts an event with the dead that no attempt could handle, and goes on with the next", () =>
@@ -269,7 +312,7 @@ describe("EventBus", () => {
       const attempts = traces.flatMap(({ spans }) => spans).filter(({ name }) => name === "agent.on_event")
       assert.deepStrictEqual(
         attempts.map(({ attributes }) => attributes["handspan.attempt.number"]),
-        [1, 2]
+        [1, 1]
       )
     })
   )
@@ -403,13 +446,21 @@ describe("EventBus", () => {
       yield* publishNumbers("jobs", 1)
       const { giveBack } = yield* take
       yield* publishNumbers("jobs", 10_000)
-      yield* giveBack(undefined)
+      yield* giveBack({ hasFailed: true })
       assert.deepStrictEqual(yield* dropped("jobs"), [1])
       yield* joinAndLeave("news", "reader")
       yield* publishNumbers("news", 3)
       const sessions = Array.from({ length: 100 }, (_, at) => `session ${at}`)
       yield* Effect.forEach(sessions, (session) => joinAndLeave("news", session))
       assert.deepStrictEqual(yield* dropped("news"), [3])
+      // There is nobody any more to whom it could be given back.
+      const holding = yield* Scope.make()
+      yield* EventBus.publish("late", { type: "job", payload: 1 })
+      const held = yield* yield* Scope.provide(bus.subscribe("late", "worker"), holding)
+      yield* Scope.close(holding, Exit.void)
+      yield* Effect.forEach(sessions, (session) => joinAndLeave("late", session))
+      yield* held.giveBack({ hasFailed: true })
+      assert.deepStrictEqual(yield* dropped("late"), [1])
     }).pipe(
       Effect.scoped,
       Effect.provide(Layer.merge(EventBus.layerMemory, Logger.layer([]))),

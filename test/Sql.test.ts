@@ -419,5 +419,10 @@ describe("DatabaseSpan.endOf", () => {
     assert.deepStrictEqual(told("other_sql"), Exit.fail({ _tag: "EREQUEST" }))
     const message = "Violation of PRIMARY KEY constraint ?. The duplicate key value is (alice@example.com)."
     assert.deepStrictEqual(told("postgresql"), Exit.fail({ _tag: "EREQUEST", message }))
+    const unopened = Exit.die(new Error("unable to open database: alice@example.com/photos"))
+    assert.deepStrictEqual(
+      DatabaseSpan.endOf({ ...nothing, system: "sqlite" }, unopened).exit,
+      Exit.fail({ _tag: "Error", message: "unable to open database: ?" })
+    )
   })
 })

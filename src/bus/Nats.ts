@@ -7,6 +7,8 @@
 import type { Consumer, JetStreamClient, JetStreamManager, JsMsg, StreamConfig } from "@nats-io/jetstream"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { EventBus } from "../EventBus.ts"
 import * as RemoteBroker from "./RemoteBroker.ts"
 
@@ -17,8 +19,8 @@ import * as RemoteBroker from "./RemoteBroker.ts"
  */
 export interface Options extends RemoteBroker.Options {
   /**
-   * The stream that keeps the events, which is made where there is none; beside it, `{stream}_attempts` keeps the spans of first
-   * attempts. Default: `handspan`.
+   * The stream that keeps the events, which is made where there is none; beside it, `{stream}_attempts` keeps what attempts
+   * leave for those after them. Default: `handspan`.
    */
   readonly stream?: string | undefined
 }
@@ -113,28 +115,34 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
       )
 
       const messageOf = (message: JsMsg): Effect.Effect<RemoteBroker.Message, unknown> => {
-        const attempt = message.info.deliveryCount
-        const first = `${attempts}.${name}.${message.seq}`
-        const readFirst = ask(({ streams }) => streams.getMessage(attempts, { last_by_subj: first }))
+        const deliveries = message.info.deliveryCount
+        const kept = `${attempts}.${name}.${message.seq}`
+        const read = Effect.map(
+          ask(({ streams }) => streams.getMessage(attempts, { last_by_subj: kept })),
+          (found) => Option.getOrElse(readAttempts(found?.string() ?? ""), () => noAttempts)
+        )
         // An event is not held up for a link.
-        const found = attempt === 1 ? Effect.succeed(null) : Effect.orElseSucceed(readFirst, () => null)
-        return Effect.map(found, (found) => ({
+        const before = deliveries === 1 ? Effect.succeed(noAttempts) : Effect.orElseSucceed(read, () => noAttempts)
+        return Effect.map(before, ({ first, uncounted }) => ({
           text: message.string(),
-          attempt,
-          firstAttempt: found?.string(),
+          attempt: deliveries - uncounted,
+          firstAttempt: first,
           ack: told(() => message.ackAck({ timeout: answerMillis })),
-          giveBack: (firstAttempt) =>
-            Effect.ensuring(
-              firstAttempt === undefined || found ? Effect.void : told(() => client.publish(first, firstAttempt)),
+          giveBack: ({ firstAttempt = first, hasFailed }) => {
+            const isKept = hasFailed && firstAttempt === first
+            const now = { first: firstAttempt, uncounted: uncounted + (hasFailed ? 0 : 1) }
+            return Effect.ensuring(
+              isKept ? Effect.void : told(() => client.publish(kept, JSON.stringify(now))),
               Effect.sync(() => message.nak())
-            ),
+            )
+          },
           hold: Effect.sync(() => message.working())
         }))
       }
       return Effect.gen(function* () {
         yield* makeStreams
         const consumer = client.consumers.getConsumerFromInfo(yield* consumerInfo)
-        const next = told((signal) => nextOf(consumer, signal))
+        const next = told(() => nextOf(consumer))
         return Effect.flatMap(next, (message) => (message === undefined ? Effect.undefined : messageOf(message)))
       })
     }
@@ -146,21 +154,26 @@ const isNamed =
   (error: unknown): boolean =>
     error instanceof Error && names.includes(error.name)
 
-const told = <A>(question: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> =>
+const told = <A>(question: () => Promise<A>): Effect.Effect<A, unknown> =>
   Effect.mapError(Effect.tryPromise(question), ({ cause }) => cause)
 
-/** The next message, or none where there is none for a while. What comes when nobody waits for it any more is given back. */
-const nextOf = async (consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> => {
-  const messages = await consumer.fetch({ max_messages: 1, expires: pollMillis })
-  const stop = () => void messages.close()
-  if (signal.aborted) stop()
-  signal.addEventListener("abort", stop)
-  for await (const message of messages) {
-    if (!signal.aborted) return message
-    message.nak()
-  }
+/** The next message, or none where there is none for a while. */
+const nextOf = async (consumer: Consumer): Promise<JsMsg | undefined> => {
+  for await (const message of await consumer.fetch({ max_messages: 1, expires: pollMillis })) return message
   return undefined
 }
+
+/** What is kept of the attempts at an event: JetStream counts how often it hands one out, and nothing besides. */
+const Attempts = Schema.Struct({
+  /** The span of the first, as a `traceparent`. */
+  first: Schema.optionalKey(Schema.String),
+  /** How many were interrupted, or never began. */
+  uncounted: Schema.Int
+})
+
+const readAttempts = Schema.decodeUnknownOption(Schema.fromJsonString(Attempts))
+
+const noAttempts: typeof Attempts.Type = { uncounted: 0 }
 
 const nanosPerMilli = 1_000_000
 

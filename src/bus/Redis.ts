@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import { EventBus } from "../EventBus.ts"
@@ -73,20 +72,17 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
         attempt,
         firstAttempt: firstAttempt ?? undefined,
         ack: redis.eval(acknowledge)(stream, firstAttempts, group, id),
-        giveBack: (first) =>
-          redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempt, first ?? "", maxAge),
+        giveBack: (ended) => back(id, ended.hasFailed ? attempt : attempt - 1, ended.firstAttempt),
         hold: redis.eval(hold)(stream, group, id, maxAge)
       })
-      const taking = finished(redis.eval(take)(stream, firstAttempts, group, ackWait, maxAge), (taken) => {
-        if (taken === null) return Effect.void
-        const [id, , attempt] = taken
-        return redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempt - 1, "", maxAge)
-      })
+      /** Gives an event back after so many attempts that count. */
+      const back = (id: string, attempts: number, firstAttempt = "") =>
+        redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempts, firstAttempt, maxAge)
       const wait = Effect.flatMap(redis.reserve, ({ send }) =>
         send("XREADGROUP", "GROUP", group, member, "COUNT", "1", "BLOCK", blockMillis, "STREAMS", stream, ">")
       )
       const poll = Effect.gen(function* () {
-        const taken = yield* taking
+        const taken = yield* redis.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
         if (taken !== null) return messageOf(taken)
         const entry = onlyEntry(yield* Effect.scoped(wait))
         return entry && messageOf([...entry, 1, null])
@@ -114,14 +110,6 @@ const publishedMillis = 120_000
 type Entry = readonly [id: string, fields: ReadonlyArray<string>]
 
 type Taken = readonly [...Entry, attempt: number, firstAttempt: string | null]
-
-/** Lets what was asked come to its end, also where nobody waits for it any more, and then takes it back. */
-const finished = <A, E>(asking: Effect.Effect<A, E>, takeBack: (answer: A) => Effect.Effect<void, E>) =>
-  Effect.flatMap(Effect.forkDetach(asking), (fiber) =>
-    Effect.onInterrupt(Fiber.join(fiber), () =>
-      Effect.forkDetach(Effect.ignore(Effect.flatMap(Fiber.join(fiber), takeBack)))
-    )
-  )
 
 /** What is no event of ours is told as it is. */
 const textOf = (fields: ReadonlyArray<string>): string => {

@@ -6,14 +6,15 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Key } from "../Conventions.ts"
+import * as DatabaseSpan from "../DatabaseSpan.ts"
 import * as EventBus from "../EventBus.ts"
 import * as SpanEnd from "../SpanEnd.ts"
-import { cut } from "../SpanRecord.ts"
 
 /**
  * What every such bus may be told.
@@ -25,7 +26,7 @@ export interface Options {
   readonly ackWait?: Duration.Input | undefined
   /** About how many events of each topic are kept; of more, the oldest go, handled or not. Default: 100,000. */
   readonly maxLength?: number | undefined
-  /** How long is kept what nobody asks for any more, handled or not: events, groups and topics. Default: 7 days. */
+  /** How long is kept what nobody asks for any more, handled or not. At least `ackWait`. Default: 7 days. */
   readonly maxAge?: Duration.Input | undefined
   /**
    * How long publishing and subscribing wait for a server that is away, before they fail; what was published may then be there
@@ -45,11 +46,16 @@ export const settings = ({
   maxLength = 100_000,
   timeout = "30 seconds"
 }: Options) => ({
-  ackWait: Duration.toMillis(ackWait),
-  maxAge: Math.min(Duration.toMillis(maxAge), centuryMillis),
+  ackWait: wholeMillis(ackWait, 1),
+  // What is held is heard of within `ackWait`.
+  maxAge: wholeMillis(maxAge, Math.max(wholeMillis(ackWait, 1), leastAgeMillis)),
   maxLength,
   timeout: Duration.toMillis(timeout)
 })
+
+/** Servers know no other times: neither parts of a millisecond nor for ever. */
+const wholeMillis = (time: Duration.Input, least: number): number =>
+  Math.min(Math.max(Math.ceil(Duration.toMillis(time)), least), decadeMillis)
 
 /**
  * A message that a server has handed out.
@@ -59,13 +65,14 @@ export const settings = ({
 export interface Message extends Pick<EventBus.Received, "attempt" | "firstAttempt"> {
   readonly text: string
   readonly ack: Effect.Effect<void, unknown>
-  readonly giveBack: (firstAttempt: string | undefined) => Effect.Effect<void, unknown>
+  readonly giveBack: (attempt: EventBus.Unhandled) => Effect.Effect<void, unknown>
   /** Says that somebody is still at it. */
   readonly hold: Effect.Effect<void, unknown>
 }
 
 /**
- * Takes the next message of a topic for a group; gives `undefined` where none comes for a while. Fails while its server is away.
+ * Takes the next message of a topic for a group; gives `undefined` where none comes for a while. Fails while its server is away. It is
+ * never interrupted: a server may be about to answer.
  *
  * @since 0.1.0
  */
@@ -110,7 +117,7 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
   const failure = (topic: string, what: string, cause: unknown) =>
     new EventBus.EventBusError({
       topic,
-      message: `Cannot ${what} "${topic}" over ${server.system}: ${SpanEnd.describe(cause).message}`,
+      message: `Cannot ${what} "${topic}" over ${server.system}: ${SpanEnd.describe(DatabaseSpan.origin(cause)).message}`,
       cause
     })
 
@@ -135,8 +142,17 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
         const rejoin = Effect.map(Effect.delay(join, "1 second"), (again) => {
           poll = again
         })
-        const next = Effect.suspend(() => untraced(poll)).pipe(
-          Effect.tapError((error) => (server.isFinal(error) ? Effect.void : rejoin)),
+        let isAway = false
+        /** Says so once, until its server is back. */
+        const sayAway = (error: unknown) =>
+          Effect.suspend(() => {
+            if (isAway) return Effect.void
+            isAway = true
+            return Effect.logWarning(`${failure(topic, "take events of", error).message}; trying again`)
+          })
+        const next = Effect.suspend(() => finished(untraced(poll))).pipe(
+          Effect.tap(() => Effect.sync(() => (isAway = false))),
+          Effect.tapError((error) => (server.isFinal(error) ? Effect.void : Effect.andThen(sayAway(error), rejoin))),
           Effect.retry({ while: (error) => !server.isFinal(error) }),
           Effect.mapError((error) => failure(topic, "take events of", error))
         )
@@ -158,11 +174,11 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
                 attempt,
                 firstAttempt,
                 ack: settle(message, ack),
-                giveBack: (first) => settle(message, giveBack(first))
+                giveBack: (attempt) => settle(message, giveBack(attempt))
               })
             },
             onNone: () =>
-              EventBus.bury(bus, topic, cut(text, maxUnreadable), "Cannot read it as an event").pipe(
+              EventBus.bury(bus, topic, text, "Cannot read it as an event").pipe(
                 Effect.andThen(ack),
                 // It comes again.
                 Effect.ignore,
@@ -176,18 +192,32 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
   return bus
 }
 
-/** As long as for ever, in milliseconds: servers count no further than whole numbers go. */
-const centuryMillis = 100 * 365 * 24 * 60 * 60 * 1000
+/** As long as for ever, in milliseconds: what Redis was never told of for longer than there are clocks, it takes for new. */
+const decadeMillis = 10 * 365 * 24 * 60 * 60 * 1000
+
+/** NATS keeps nothing for less, in milliseconds. */
+const leastAgeMillis = 100
 
 const untraced = Effect.withTracerEnabled(false)
+
+/** Lets a poll come to its end, also where nobody waits for it any more, and then gives back what it brings. */
+const finished = (poll: Poll): Poll =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.forkDetach(restore(poll)), (polling) =>
+      Effect.onInterrupt(restore(Fiber.join(polling)), () =>
+        Fiber.join(polling).pipe(
+          Effect.flatMap((message) => message?.giveBack({ hasFailed: false }) ?? Effect.void),
+          Effect.ignore,
+          Effect.forkDetach
+        )
+      )
+    )
+  )
 
 /** From 50 milliseconds on, ever slower, and once a second in the end. */
 const retries = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])
 
 /** How long a server may take over an acknowledgement before the event may as well come again, in milliseconds. */
 const settleTimeout = 5000
-
-/** How much is kept of what is no event, in characters: servers take messages of a megabyte, in up to 3 bytes each. */
-const maxUnreadable = 100_000
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(EventBus.Event))

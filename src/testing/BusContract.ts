@@ -200,9 +200,9 @@ export const busContract = <E>(options: BusContractOptions<E>): ReadonlyArray<Co
           const take = yield* bus.subscribe(topic, "first")
           const [sent] = yield* publish(topic, ["job"])
           const first = yield* within("the event", take)
-          yield* first.giveBack(traceparent)
+          yield* first.giveBack({ hasFailed: true, firstAttempt: traceparent })
           const second = yield* within("the second attempt", take)
-          yield* second.giveBack(second.firstAttempt)
+          yield* second.giveBack({ hasFailed: true, firstAttempt: second.firstAttempt })
           const [third] = yield* takeAll(take, 1)
           return [
             [undefined, traceparent, traceparent].map((span, at) => [at + 1, span, bare(sent!)]),
@@ -211,20 +211,21 @@ export const busContract = <E>(options: BusContractOptions<E>): ReadonlyArray<Co
         }
       ),
       interruption: rule(
-        "an agent that is interrupted gives back what it had begun, and gets no more",
+        "an agent that is interrupted gives back what it had begun, which counts for no attempt, and gets no more",
         function* (bus, topic) {
           yield* publish(topic, ["job"])
-          yield* interrupted("worker", topic)
+          // More often than it may fail.
+          for (let times = 0; times < 4; times++) yield* interrupted("worker", topic)
           yield* publish(topic, ["more"])
           const received = yield* takeAll(yield* bus.subscribe(topic, "worker"), 2)
           return [
-            ["job: attempt 2", "more: attempt 1"],
+            ["job: attempt 1", "more: attempt 1"],
             received.map(({ attempt, event }) => `${String(event.payload)}: attempt ${attempt}`).toSorted()
           ]
         }
       ),
       attempts: rule(
-        "the span of each further attempt links to that of the first, also where another agent had that",
+        "the span of each further attempt links to that of the first, also where another agent was interrupted in that",
         function* (_, topic) {
           yield* Effect.withSpan(publish(topic, ["job"]), "send")
           yield* interrupted("worker", topic)
@@ -232,14 +233,14 @@ export const busContract = <E>(options: BusContractOptions<E>): ReadonlyArray<Co
           let calls = 0
           const onEvent = () => (++calls === 1 ? Effect.fail("busy") : Deferred.succeed(done, undefined))
           const fiber = yield* EventBus.agent("worker", { topics: [topic], onEvent })
-          yield* within("the third attempt", Deferred.await(done))
+          yield* within("the next attempts", Deferred.await(done))
           yield* Fiber.interrupt(fiber)
           const spans = (yield* spansSoFar)
             .filter(({ name }) => name === "agent.on_event")
             .toSorted((a, b) => numberOf(a) - numberOf(b))
           const first = spans[0]?.spanId
           return [
-            ["1 to ", `2 to ${first}`, `3 to ${first}`],
+            ["1 to ", `1 to ${first}`, `2 to ${first}`],
             spans.map((span) => `${numberOf(span)} to ${span.links.map(({ spanId }) => spanId).join()}`)
           ]
         }

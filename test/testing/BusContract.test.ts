@@ -165,7 +165,7 @@ describe("busContract", () => {
       "hands out again what was acknowledged",
       handingOut((received) => ({
         ...received,
-        ack: received.attempt === 1 ? received.giveBack(undefined) : Effect.void
+        ack: received.attempt === 1 ? received.giveBack({ hasFailed: true }) : Effect.void
       })),
       /^0: sent nothing, received 1$/
     ],
@@ -179,13 +179,22 @@ describe("busContract", () => {
       "interruption",
       "forgets what was given back",
       handingOut((received) => ({ ...received, giveBack: () => Effect.void })),
-      /^event 2 of 2 did not come$/
+      /^the event did not come$/
+    ],
+    [
+      "interruption",
+      "counts attempts that were interrupted",
+      handingOut((received) => ({
+        ...received,
+        giveBack: (attempt) => received.giveBack({ ...attempt, hasFailed: true })
+      })),
+      /^the event did not come$/
     ],
     [
       "attempts",
       "forgets the first attempt",
-      handingOut((received) => ({ ...received, giveBack: () => received.giveBack(undefined) })),
-      /^1: sent "2 to [0-9a-f]{16}", received "2 to "$/
+      handingOut((received) => ({ ...received, giveBack: ({ hasFailed }) => received.giveBack({ hasFailed }) })),
+      /^1: sent "1 to [0-9a-f]{16}", received "1 to "$/
     ],
     [
       "dead",
@@ -216,7 +225,7 @@ describe("busContract", () => {
       "longWork",
       "asks nobody whether they live",
       handingOut((received) =>
-        Effect.as(Effect.forkDetach(Effect.delay(received.giveBack(undefined), "20 millis")), received)
+        Effect.as(Effect.forkDetach(Effect.delay(received.giveBack({ hasFailed: true }), "20 millis")), received)
       ),
       /^sent nothing, received 2$/,
       { ackWait: "20 millis" }
