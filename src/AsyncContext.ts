@@ -7,11 +7,11 @@
 import * as Api from "@opentelemetry/api"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Ambient from "./exporter/Ambient.ts"
-import { caller, ofFiber, running, withCaller } from "./ForeignCall.ts"
+import { ofFiber, running, withCaller } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
 import { tracerView } from "./TracerView.ts"
 
@@ -22,7 +22,7 @@ import { tracerView } from "./TracerView.ts"
  * of them), functions wrapped by `Instrument` nest under its span, and so does what is run there by `Effect.runPromise`, under
  * this tracer. The span is OpenTelemetry's active one there too, for instrumentations that look for it, as long as a context
  * manager is registered. Code that a fiber runs without waiting knows it by the fiber. What was begun there and lives on, such as
- * a server, is part of it until the span has ended.
+ * a server, is part of it until the span has ended, then of the next span around that which has not, and in the end of none.
  *
  * @since 0.1.0
  */
@@ -79,8 +79,10 @@ const adoptStrays = (): void => {
   if (followers++ > 0) return
   native = Tracer.nativeTracer.span
   ;(Tracer.nativeTracer as Native).span = (options) => {
-    const call = caller()
-    const tracer = call === undefined ? undefined : Context.get(call.context, Tracer.Tracer)
+    // Also where its span has ended: then this one begins a trace.
+    const call = running.getStore()
+    const isOwn = call === undefined || call.fiberId === Fiber.getCurrent()?.id
+    const tracer = isOwn ? undefined : Context.get(call.context, Tracer.Tracer)
     if (tracer?.context !== callOut) return native.call(Tracer.nativeTracer, options)
     const adopted = withCaller(options)
     // That tracer may itself hand spans on to this one.

@@ -137,8 +137,14 @@ export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknow
   const id = textOf(stored.run_id) ?? crypto.randomUUID()
   const startedAt = textOf(stored.started_at) ?? ""
   const parentId = textOf(stored.parent_span_id) ?? ""
-  const { baggage = new Map(), context, unreadable = [] } = Envelope.extract(checkpoint)
-  const startTime = /^\d{1,19}$/.test(startedAt) ? BigInt(startedAt) : OpenSpan.now(fiber)
+  const { baggage = new Map(), context, unreadable: unreadableTrace = [] } = Envelope.extract(checkpoint)
+  const isStartTold = /^\d{1,19}$/.test(startedAt)
+  const startTime = isStartTold ? BigInt(startedAt) : OpenSpan.now(fiber)
+  const unreadable = [
+    ...unreadableTrace,
+    ...(isStartTold || stored.started_at === undefined ? [] : ["started_at"]),
+    ...(TraceContext.isSpanId(parentId) || stored.parent_span_id === undefined ? [] : ["parent_span_id"])
+  ]
   const span = new RunSpan(name, context ?? undecided(name, id), startTime)
   Propagator.countUnreadable(unreadable, fiber.context)
   if (unreadable.length > 0) span.attribute(Key.unreadable, unreadable)

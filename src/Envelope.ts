@@ -105,16 +105,21 @@ const ofBaggage = (all: TraceContext.Baggage): Envelope => {
  * @since 0.1.0
  */
 export const extract = (message: unknown): Propagator.Extracted => {
-  const { baggage, span_id, trace_flags, trace_id, tracestate } = decode(message)
+  const { span_id, trace_flags, trace_id } = decode(message)
   const headers: Record<string, string | undefined> = {
     traceparent: isTold(message) ? `00-${trace_id}-${span_id}-${trace_flags || "01"}` : undefined,
-    tracestate,
-    baggage
+    tracestate: textIn(message, "tracestate"),
+    baggage: textIn(message, "baggage")
   }
   return Propagator.w3c.extract((name) => {
     const value = headers[name]
     return value === undefined ? [] : [value]
   })
+}
+
+const textIn = (message: unknown, field: "tracestate" | "baggage"): string | undefined => {
+  const value = Result.getOrUndefined(Result.try((): unknown => Object(message)[field])) ?? undefined
+  return value === undefined || typeof value === "string" ? value : Propagator.unreadableValue
 }
 
 /** Whether there is a trace on a message, be it one that can be read: other systems write what they have not as `null` or `""`. */

@@ -24,7 +24,7 @@ export interface ForeignCall {
   readonly fiberId: number | undefined
   /** What the Effects that belong to it run with, tracer and baggage included. */
   readonly context: Context.Context<never>
-  /** Whether nothing belongs to it any more once its span has ended: what it began may live on, such as a server. */
+  /** Whether nothing belongs to its span any more once that has ended: what it began may live on, such as a server. */
   readonly endsWithSpan?: boolean | undefined
   /** The call that it was made in, to which what is left belongs then. */
   readonly outer?: ForeignCall | undefined
@@ -76,7 +76,7 @@ export const inside = <Value>(): Inside<Value> =>
 export const running: Inside<ForeignCall> = inside()
 
 /**
- * The call that is running and that anything belongs to still.
+ * The call that is running and that anything belongs to still: to its span, or to the first one around that which has not ended.
  *
  * @since 0.1.0
  */
@@ -84,7 +84,18 @@ export const ofNow = (): ForeignCall | undefined => {
   const call = running.getStore()
   if (call?.endsWithSpan !== true) return call
   const span = call.opened()
-  return span._tag === "Span" && span.status._tag === "Ended" ? call.outer : call
+  if (!hasEnded(span)) return call
+  const open = openAround(span)
+  return open === undefined ? call.outer : { ...call, opened: () => open }
+}
+
+const hasEnded = (span: Tracer.AnySpan): boolean => span._tag === "Span" && span.status._tag === "Ended"
+
+/** The span of a caller elsewhere may have ended for all that is known here. */
+const openAround = (span: Tracer.AnySpan): Tracer.AnySpan | undefined => {
+  let next: Tracer.AnySpan | undefined = span
+  while (next?._tag === "Span" && hasEnded(next)) next = Option.getOrUndefined(next.parent)
+  return next?._tag === "Span" ? next : undefined
 }
 
 /**

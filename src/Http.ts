@@ -160,7 +160,7 @@ export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.
       const parent = spanWithin(around)()
       const traced = Effect.flatMap(UrlParams.CurrentRedactedNames, (redactedNames) => {
         const request = input instanceof Request ? input : undefined
-        const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
+        const method = asSent(init?.method ?? request?.method ?? "GET")
         const headers = new globalThis.Headers(init?.headers ?? request?.headers)
         const work = Effect.flatMap(Propagator.inject(Object.fromEntries(headers)), (headers) =>
           // As a defect it is what the promise is rejected with.
@@ -179,6 +179,10 @@ export const fetch = (base: typeof globalThis.fetch = globalThis.fetch): Effect.
       )
     })
   )
+
+/** `fetch` writes these in capitals, and any other as it is given (Fetch standard, "normalize a method"). */
+const asSent = (method: string): string =>
+  /^(delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method
 
 const statusOfResponse = (exit: Exit.Exit<{ readonly status: number }, unknown>): number | undefined =>
   Exit.isSuccess(exit) ? exit.value.status : undefined

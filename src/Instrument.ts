@@ -126,7 +126,7 @@ export interface SpanHandle {
 export interface Instrument {
   /**
    * Wraps a function, sync, async or giving an Effect, or an Effect itself, in a span. The wrapper keeps `this`, name
-   * and arity. Where tracing is off it *is* the function. A Promise is followed to its end; any other thenable, such as
+   * and arity. Where tracing is off it *is* the function, unless there is a caller whose trace passes through it. A Promise is followed to its end; any other thenable, such as
    * a lazy query, and a generator end their span with the call.
    */
   readonly traceSpan: (
@@ -276,10 +276,16 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
         }
       )
     }
-    Object.defineProperty(traced, "name", { value: target.name })
-    Object.defineProperty(traced, "length", { value: target.length })
-    return traced
+    return named(traced, target)
   }
+
+  /** Without a span of its own, what it calls is told the trace of whoever calls it. */
+  const pass = (caller: Tracer.AnySpan, target: (this: unknown, ...args: Array<unknown>) => unknown) =>
+    named(function (this: unknown, ...args: Array<unknown>): unknown {
+      const passed = spanWithin(caller)() ?? caller
+      const call = { opened: () => passed, around, fiberId: Fiber.getCurrent()?.id, context: contextWithin(own) }
+      return running.run(call, () => target.apply(this, args))
+    }, target)
 
   const traceSpan: Instrument["traceSpan"] = (name, attributes) => {
     // A function of the user's that fails here must not fail the call that it describes.
@@ -291,7 +297,8 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
           )
         : (attributes ?? {})
     return (target) => {
-      if (!enabled) return target
+      if (!enabled)
+        return around === undefined || Effect.isEffect(target) ? target : (pass(around, target as never) as never)
       if (Effect.isEffect(target)) return Effect.withSpan(target, name, { attributes: attributesOf([]) }) as never
       return wrap(name, attributesOf, target as never) as never
     }
@@ -302,4 +309,13 @@ export const make: Effect.Effect<Instrument> = Effect.withFiber((fiber) => {
 
 const setAttributes = (span: Tracer.Span, attributes: Record<string, unknown> | undefined): void => {
   for (const [key, value] of SpanRecord.entries(attributes ?? {})) span.attribute(key, value)
+}
+
+const named = <Target extends (...args: Array<any>) => unknown>(
+  target: Target,
+  as: (...args: Array<any>) => unknown
+): Target => {
+  Object.defineProperty(target, "name", { value: as.name })
+  Object.defineProperty(target, "length", { value: as.length })
+  return target
 }

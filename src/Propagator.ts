@@ -301,12 +301,21 @@ const spanOptions = (
     })
   })
 
+/**
+ * Stands for a value that is no text: no format can read it.
+ *
+ * @since 0.1.0
+ */
+export const unreadableValue = "?"
+
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
   // Carriers come from outside: a message's header may be anything, or not be there, whatever its type says.
   const given: Carrier = typeof carrier === "object" && carrier !== null ? carrier : []
-  const pairs = Map.groupBy(Symbol.iterator in given ? given : Object.entries(given), ([name]) =>
-    typeof name === "string" ? name.toLowerCase() : undefined
-  )
-  return (name) =>
-    (pairs.get(name.toLowerCase()) ?? []).flatMap(([, value]) => value).filter((value) => typeof value === "string")
+  const entries = Symbol.iterator in given ? Array.from(given).filter(Array.isArray) : Object.entries(given)
+  const pairs = Map.groupBy(entries, ([name]) => (typeof name === "string" ? name.toLowerCase() : undefined))
+  return (name) => {
+    const values = (pairs.get(name.toLowerCase()) ?? []).flatMap(([, value]) => value ?? [])
+    const texts = values.filter((value) => typeof value === "string")
+    return texts.length === 0 && values.length > 0 ? [unreadableValue] : texts
+  }
 }

@@ -232,7 +232,6 @@ const startedBy = ({ inboundTrust }: Settings.Settings): Layer.Layer<never> =>
       const around = yield* Effect.serviceOption(Tracer.ParentSpan)
       if (inboundTrust.value !== "follow" || Option.isSome(around)) return Context.empty()
       const { unreadable = [] } = yield* EnvironmentCarrier.extracted
-      Propagator.countUnreadable(unreadable, yield* Effect.context())
       for (const field of unreadable) {
         const variable = EnvironmentCarrier.variable(field)
         yield* Effect.logWarning(`${variable} cannot be read, or not as a whole: what it says of a trace is left out`)

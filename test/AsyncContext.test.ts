@@ -205,6 +205,37 @@ describe('context: "async"', () => {
     })
   )
 
+  it.live(
+    "has what goes on after its span belong to the next one around that has not ended, and then begin traces",
+    () =>
+      Effect.gen(function* () {
+        const later = async (name: string, wait: Promise<unknown>) => {
+          await wait
+          await Effect.runPromise(Effect.withSpan(Effect.void, name))
+        }
+        const program = Effect.gen(function* () {
+          let [isInnerOver, isOuterOver] = [() => {}, () => {}]
+          const innerOver = new Promise<void>((resolve) => (isInnerOver = resolve))
+          const outerOver = new Promise<void>((resolve) => (isOuterOver = resolve))
+          const begun: Array<Promise<unknown>> = []
+          const begin = Effect.promise(async () => {
+            begun.push(later("goes on", innerOver), later("is alone", outerOver))
+          })
+          yield* Effect.gen(function* () {
+            yield* Effect.withSpan(begin, "inner")
+            isInnerOver()
+            yield* Effect.promise(async () => begun[0])
+          }).pipe(Effect.withSpan("outer"))
+          isOuterOver()
+          yield* Effect.promise(() => Promise.all(begun))
+        })
+        const [trace, alone, ...others] = yield* tracesOf(program)
+        expectTrace(trace!).toMatchTree(span("outer", [span("inner"), span("goes on")]))
+        expectTrace(alone!).toMatchTree(span("is alone"))
+        assert.deepStrictEqual(others, [])
+      })
+  )
+
   it.live("tells what plain code runs the propagator and the baggage of its caller", () =>
     Effect.gen(function* () {
       const program = Effect.promise(async () => {
@@ -326,6 +357,30 @@ describe("OpenTelemetry's active span", () => {
       assert.deepStrictEqual(inner?.parentSpanContext?.spanId, outer?.spanContext().spanId)
       const without = yield* withOpenTelemetry(Effect.provide(call, Tracing.layerAmbient))
       assert.isUndefined(without.spans.find(({ name }) => name === "library")?.parentSpanContext)
+    })
+  )
+
+  it.live("has no baggage of a span that has ended, and keeps what somebody else has set", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const users: Array<string | undefined> = []
+        const own = yield* Effect.context<never>()
+        const asking = Effect.map(Effect.withSpan(Effect.promise(library), "request"), (user) => void users.push(user))
+        let request: Promise<unknown> = Promise.resolve()
+        const startup = Effect.promise(async () => {
+          request = turn()
+            .then(turn)
+            .then(() => Effect.runPromiseWith(own)(asking))
+        })
+        yield* startup.pipe(Effect.withSpan("startup"), Propagator.withRemoteParent({ baggage: "user=starter" }))
+        yield* Effect.promise(() => request)
+        const theirs = Api.propagation.createBaggage({ user: { value: "theirs" } })
+        const within = Api.propagation.setBaggage(Api.context.active(), theirs)
+        yield* Effect.promise(() => Api.context.with(within, () => Effect.runPromiseWith(own)(asking)))
+        return users
+      }).pipe(Effect.provide(Tracing.layerAmbientWith({ context: "async" })))
+      const { value } = yield* withOpenTelemetry(program)
+      assert.deepStrictEqual(value, [undefined, "theirs"])
     })
   )
 

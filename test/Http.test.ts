@@ -541,6 +541,35 @@ describe("Http.handler", () => {
     })
   )
 
+  it.live("fetch tells the method as it is sent", () =>
+    Effect.gen(function* () {
+      const sent: Array<string> = []
+      const program = Effect.gen(function* () {
+        const listener = (request: IncomingMessage, response: ServerResponse) => {
+          sent.push(request.method!)
+          response.end()
+        }
+        const url = yield* listening(listener)
+        const fetch = yield* Http.fetch()
+        for (const method of ["post", "PATCH", "patch"]) yield* Effect.promise(() => fetch(url, { method }))
+      })
+      const { traces } = yield* record(Effect.scoped(program))
+      const told = traces
+        .flatMap(({ spans }) => spans)
+        .map(({ attributes, name }) => [
+          name,
+          attributes["http.request.method"],
+          attributes["http.request.method_original"]
+        ])
+      assert.deepStrictEqual(told, [
+        ["POST", "POST", undefined],
+        ["PATCH", "PATCH", undefined],
+        ["HTTP", "_OTHER", "patch"]
+      ])
+      assert.deepStrictEqual(sent.slice(0, 2), ["POST", "PATCH"])
+    })
+  )
+
   it.live("names no span after a method that nobody knows", () =>
     Effect.gen(function* () {
       const method = "X".repeat(300)

@@ -273,6 +273,25 @@ describe("Instrument.traceSpan", () => {
     })
   )
 
+  it.live("passes a caller's trace through the function where tracing is off", () =>
+    Effect.gen(function* () {
+      const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      const told: unknown = yield* Effect.gen(function* () {
+        const { traceSpan } = yield* Instrument.make
+        const ask = traceSpan("ask")(async function ask(_: string) {
+          await new Promise((resolve) => setTimeout(resolve))
+          return Effect.runPromise(Propagator.inject())
+        })
+        assert.deepStrictEqual([ask.name, ask.length], ["ask", 1])
+        return yield* Effect.promise(() => ask("photo"))
+      }).pipe(
+        Propagator.receive({ traceparent, baggage: "user=alice" }, { name: "serve", kind: "server" }),
+        Effect.provide(Tracing.layerNoop)
+      )
+      assert.deepStrictEqual(told, { traceparent, baggage: "user=alice" })
+    })
+  )
+
   it.effect("gives back the very same function and Effect where tracing is off", () =>
     Effect.gen(function* () {
       const f = (n: number) => n

@@ -326,10 +326,23 @@ describe("withRemoteParent", () => {
         assert.isDefined(Effect.runSync(continued(Object.fromEntries(pairs))))
       })
     )
-    for (const none of [undefined, null, "traceparent", 7]) {
+    for (const none of [undefined, null, "traceparent", 7, [1, 2], [["traceparent"], null]]) {
       assert.deepStrictEqual(Effect.runSync(continued(none as never)), Effect.runSync(Propagator.current))
     }
   })
+})
+
+describe("receive", () => {
+  it.effect("tells of what is no text, where no other value is", () =>
+    Effect.gen(function* () {
+      const read = (carrier: object) =>
+        Effect.map(Propagator.extract(carrier as Propagator.Carrier), ({ unreadable = [] }) => unreadable)
+      assert.deepStrictEqual(
+        yield* Effect.forEach([{ traceparent: 5 }, { traceparent: {}, baggage: 5 }, { traceparent: null }], read),
+        [["traceparent"], ["traceparent", "baggage"], []]
+      )
+    })
+  )
 })
 
 describe("inject", () => {

@@ -444,7 +444,49 @@ describe("a checkpoint of a durable run", () => {
   }
 })
 
+describe("a checkpoint of a durable run", () => {
+  it.effect("tells of its own fields that cannot be read, and of carriers that are no text", () =>
+    Effect.gen(function* () {
+      const whole = { name: "refund", run_id: "1", started_at: "0" }
+      const told = (damage: object) =>
+        Effect.map(
+          Testing.record(Effect.void.pipe(Durable.run({ ...whole, ...damage }))),
+          ({ trace }) => trace.spans[0]?.attributes["handspan.propagation.unreadable"] ?? []
+        )
+      const damages = [
+        { parent_span_id: "zz" },
+        { started_at: "-1" },
+        { baggage: 5 },
+        { tracestate: {}, span_id: 7 },
+        {}
+      ]
+      assert.deepStrictEqual(yield* Effect.forEach(damages, told), [
+        ["parent_span_id"],
+        ["started_at"],
+        ["baggage"],
+        ["traceparent"],
+        []
+      ])
+    })
+  )
+})
+
 describe("the environment of a process", () => {
+  it.effect("tells of nothing by a variable that is empty", () =>
+    Effect.gen(function* () {
+      const before = yield* counted
+      yield* Effect.acquireRelease(
+        Effect.sync(() => (process.env["TRACEPARENT"] = "")),
+        () => Effect.sync(() => delete process.env["TRACEPARENT"])
+      )
+      yield* EnvironmentCarrier.continued(Effect.void)
+      assert.strictEqual((yield* counted) - before, 0)
+      process.env["TRACEPARENT"] = "garbage"
+      yield* EnvironmentCarrier.continued(Effect.void)
+      assert.strictEqual((yield* counted) - before, 1)
+    })
+  )
+
   for (const [harm, { goesOn, headers, unreadable }] of Object.entries(harms)) {
     if (harm === "two traceparents") continue
     it.effect(`is gone on with, or left, where it tells ${harm}`, () =>

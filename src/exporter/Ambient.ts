@@ -161,8 +161,17 @@ const withSpan = (span: Tracer.AnySpan, active: Api.Context): Api.Context => {
  */
 export const contextWith = (span: Tracer.AnySpan, baggage: TraceContext.Baggage, active: Api.Context): Api.Context => {
   const within = withSpan(span, active)
-  return baggage.size === 0 ? within : Api.propagation.setBaggage(within, toBaggage(baggage))
+  if (baggage.size > 0) {
+    const told = toBaggage(baggage)
+    return Api.propagation.setBaggage(within, told).setValue(ours, told)
+  }
+  // That of another span, where this one was begun; what somebody else has set is theirs.
+  const found = Api.propagation.getBaggage(within)
+  return found !== undefined && found === within.getValue(ours) ? Api.propagation.deleteBaggage(within) : within
 }
+
+/** The baggage that was put in a context here. */
+const ours = Api.createContextKey("handspan/baggage")
 
 const toBaggage = (baggage: TraceContext.Baggage): Api.Baggage =>
   Api.propagation.createBaggage(
