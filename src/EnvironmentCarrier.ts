@@ -32,16 +32,13 @@ export const extracted: Effect.Effect<Propagator.Extracted> = Effect.flatMap(car
 
 /**
  * Runs an effect as the continuation of the span that started this process, as its environment tells it; without one it stays
- * as it is. What cannot be read is counted. Never fails of itself; on Deno it needs `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`, and does without where it is
- * not allowed. `Tracing.layerFromEnv` does as much for the whole program.
+ * as it is. What cannot be read is counted. Never fails of itself; on Deno it needs `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`,
+ * and does without where it is not allowed. `Tracing.layerFromEnv` does as much for the whole program.
  *
  * @since 0.1.0
  */
 export const continued = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    Effect.all([carrier, extracted, Effect.context<never>()]),
-    ([carrier, { unreadable = [] }, context]) => {
-      Propagator.countUnreadable(unreadable, context)
-      return Propagator.withRemoteParent(carrier)(effect)
-    }
-  )
+  Effect.flatMap(Effect.all([carrier, extracted, Effect.context()]), ([carrier, { unreadable = [] }, context]) => {
+    Propagator.countUnreadable(unreadable, context)
+    return Propagator.withRemoteParent(carrier)(effect)
+  })
