@@ -110,9 +110,8 @@ const lastPublishing = "30 seconds"
  * `bridge.publish`, and what they subscribe to comes to them, as spans `bridge.forward`. Never fails.
  *
  * **Details**: an event is acknowledged when the agent has dealt with it. Those that it has not when it goes are given back, as
- * attempts that have failed. What
- * an agent publishes keeps its order, also with what it subscribes to; where the agent has gone meanwhile, it is published within
- * 30 seconds or not at all. Interruption drops it.
+ * attempts that have failed. What an agent publishes keeps its order, also with what it subscribes to; where the agent has gone
+ * meanwhile, it is published within 30 seconds or not at all. Interruption drops it.
  *
  * @since 0.1.0
  */

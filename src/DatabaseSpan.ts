@@ -72,7 +72,10 @@ export const origin = (error: unknown, depth = 4): unknown => {
   return depth === 0 || typeof cause !== "object" || cause === null ? error : origin(cause, depth - 1)
 }
 
-/** Systems whose messages have values in quotes alone, but for the name of a database that SQLite cannot open. SQL Server, for one, says `The duplicate key value is (alice)`. */
+/**
+ * Systems whose messages have values in quotes alone, but for the name of a database that SQLite cannot open. SQL Server, for one,
+ * says `The duplicate key value is (alice)`.
+ */
 const quoting = new Set(["postgresql", "mysql", "sqlite", "redis"])
 
 /** From the first quote to the last, as an apostrophe may be among them. */

@@ -195,11 +195,11 @@ export const publish = (topic: string, event: NewEvent): Effect.Effect<Event, Ev
  * long as the scope lives. The fiber that it gives ends where the bus is gone, be it for one of the topics.
  *
  * **Details**: each event is a span `agent.on_event` that goes on with its sender's trace, as far as `Propagator.CurrentTrust`
- * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose handler
- * fails is handed out again, as an attempt whose span links to the first one's, and after `maxAttempts` is published on
+ * allows, and says in `handspan.message.wait_ms` how long the event was under way, with the attempts before. An event whose
+ * handler fails is handed out again, as an attempt whose span links to the first one's, and after `maxAttempts` is published on
  * `{topic}.dead`, with the whole event as its payload; so it is where attempts ended with their processes, to whose spans nothing
- * links. What is interrupted is handed out again too, and that attempt does not count. Agents of the same id share their events. Each event is handled at least
- * once: one that was dealt with comes again where the bus could not be told.
+ * links. What is interrupted is handed out again too, and that attempt does not count. Agents of the same id share their events.
+ * Each event is handled at least once: one that was dealt with comes again where the bus could not be told.
  *
  * **Fails with** `EventBusError` where it cannot subscribe; never for what a handler does.
  *

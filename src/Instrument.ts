@@ -125,9 +125,9 @@ export interface SpanHandle {
  */
 export interface Instrument {
   /**
-   * Wraps a function, sync, async or giving an Effect, or an Effect itself, in a span. The wrapper keeps `this`, name
-   * and arity. Where tracing is off it *is* the function, unless there is a caller whose trace passes through it. A Promise is followed to its end; any other thenable, such as
-   * a lazy query, and a generator end their span with the call.
+   * Wraps a function, sync, async or giving an Effect, or an Effect itself, in a span. The wrapper keeps `this`, name and
+   * arity. Where tracing is off it *is* the function, unless there is a caller whose trace passes through it. A Promise is
+   * followed to its end; any other thenable, such as a lazy query, and a generator end their span with the call.
    */
   readonly traceSpan: (
     name: string,

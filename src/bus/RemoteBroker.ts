@@ -71,8 +71,8 @@ export interface Message extends Pick<EventBus.Received, "attempt" | "firstAttem
 }
 
 /**
- * Takes the next message of a topic for a group; gives `undefined` where none comes for a while. Fails while its server is away. It is
- * never interrupted: a server may be about to answer.
+ * Takes the next message of a topic for a group; gives `undefined` where none comes for a while. Fails while its server is away.
+ * It is never interrupted: a server may be about to answer.
  *
  * @since 0.1.0
  */
@@ -192,7 +192,7 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
   return bus
 }
 
-/** As long as for ever, in milliseconds: what Redis was never told of for longer than there are clocks, it takes for new. */
+/** As long as for ever, in milliseconds. Redis takes what was idle since before 1970 for new. */
 const decadeMillis = 10 * 365 * 24 * 60 * 60 * 1000
 
 /** NATS keeps nothing for less, in milliseconds. */
