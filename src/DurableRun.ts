@@ -142,8 +142,8 @@ export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknow
   const startTime = isStartTold ? BigInt(startedAt) : OpenSpan.now(fiber)
   const unreadable = [
     ...unreadableTrace,
-    ...(isStartTold || stored.started_at === undefined ? [] : ["started_at"]),
-    ...(TraceContext.isSpanId(parentId) || stored.parent_span_id === undefined ? [] : ["parent_span_id"])
+    ...(isStartTold || isAbsent(stored.started_at) ? [] : ["started_at"]),
+    ...(TraceContext.isSpanId(parentId) || isAbsent(stored.parent_span_id) ? [] : ["parent_span_id"])
   ]
   const span = new RunSpan(name, context ?? undecided(name, id), startTime)
   Propagator.countUnreadable(unreadable, fiber.context)
@@ -158,6 +158,9 @@ export const fromCheckpoint = (checkpoint: Checkpoint, fiber: Fiber.Fiber<unknow
     suspendedFor: undefined
   }
 }
+
+/** Stores write what they have not in their own ways. */
+const isAbsent = (value: unknown): boolean => value === undefined || value === null || value === ""
 
 const textOf = (value: unknown): string | undefined =>
   typeof value === "string" || typeof value === "number" ? String(value) : undefined

@@ -14,6 +14,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
@@ -310,7 +311,7 @@ const handler =
         hasFailed = true
         if (attempt < maxAttempts) return yield* exit
         // It comes again at once where the bus would not have it, and the next time may be no better.
-        yield* Effect.tapError(bury(bus, topic, event, SpanEnd.describe(Cause.squash(exit.cause)).message), () =>
+        yield* Effect.tapCause(bury(bus, topic, event, SpanEnd.describe(Cause.squash(exit.cause)).message), () =>
           Effect.sleep("1 second")
         )
       }
@@ -373,7 +374,7 @@ export const bury = (
     if (typeof event === "string") return publish(cut(event, maxText))
     return publish(event).pipe(
       Effect.catch((error) => {
-        const text = JSON.stringify(event)
+        const text = Result.getOrUndefined(Result.try(() => JSON.stringify(event))) ?? ""
         return text.length > maxText ? publish(cut(text, maxText)) : Effect.fail(error)
       })
     )

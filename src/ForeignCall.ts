@@ -86,8 +86,12 @@ export const ofNow = (): ForeignCall | undefined => {
   const span = call.opened()
   if (!hasEnded(span)) return call
   const open = openAround(span)
-  return open === undefined ? call.outer : { ...call, opened: () => open }
+  return open === undefined ? call.outer : { ...call, opened: () => open, context: within(open, call.context) }
 }
+
+/** The baggage is of the span that has ended. */
+const within = (span: Tracer.AnySpan, context: Context.Context<never>): Context.Context<never> =>
+  Context.add(Context.omit(TraceContext.CurrentBaggage)(context), Tracer.ParentSpan, span)
 
 const hasEnded = (span: Tracer.AnySpan): boolean => span._tag === "Span" && span.status._tag === "Ended"
 

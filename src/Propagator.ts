@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import { caller, serviceOf } from "./ForeignCall.ts"
@@ -309,13 +310,22 @@ const spanOptions = (
 export const unreadableValue = "?"
 
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
-  // Carriers come from outside: a message's header may be anything, or not be there, whatever its type says.
-  const given: Carrier = typeof carrier === "object" && carrier !== null ? carrier : []
-  const entries = Symbol.iterator in given ? Array.from(given).filter(Array.isArray) : Object.entries(given)
-  const pairs = Map.groupBy(entries, ([name]) => (typeof name === "string" ? name.toLowerCase() : undefined))
+  // Carriers come from outside: a message's header may be anything, or not be there, and reading it may throw.
+  const pairs = Result.getOrElse(
+    Result.try(() => pairsOf(carrier)),
+    (): Pairs => new Map()
+  )
   return (name) => {
     const values = (pairs.get(name.toLowerCase()) ?? []).flatMap(([, value]) => value ?? [])
     const texts = values.filter((value) => typeof value === "string")
     return texts.length === 0 && values.length > 0 ? [unreadableValue] : texts
   }
+}
+
+type Pairs = ReadonlyMap<string | undefined, ReadonlyArray<readonly [name: string, value: unknown]>>
+
+const pairsOf = (carrier: Carrier): Pairs => {
+  const given: Carrier = typeof carrier === "object" && carrier !== null ? carrier : []
+  const entries = Symbol.iterator in given ? Array.from(given).filter(Array.isArray) : Object.entries(given)
+  return Map.groupBy(entries, ([name]) => (typeof name === "string" ? name.toLowerCase() : undefined))
 }

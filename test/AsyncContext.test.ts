@@ -205,35 +205,38 @@ describe('context: "async"', () => {
     })
   )
 
-  it.live(
-    "has what goes on after its span belong to the next one around that has not ended, and then begin traces",
-    () =>
-      Effect.gen(function* () {
-        const later = async (name: string, wait: Promise<unknown>) => {
-          await wait
-          await Effect.runPromise(Effect.withSpan(Effect.void, name))
-        }
-        const program = Effect.gen(function* () {
-          let [isInnerOver, isOuterOver] = [() => {}, () => {}]
-          const innerOver = new Promise<void>((resolve) => (isInnerOver = resolve))
-          const outerOver = new Promise<void>((resolve) => (isOuterOver = resolve))
-          const begun: Array<Promise<unknown>> = []
-          const begin = Effect.promise(async () => {
-            begun.push(later("goes on", innerOver), later("is alone", outerOver))
-          })
-          yield* Effect.gen(function* () {
-            yield* Effect.withSpan(begin, "inner")
-            isInnerOver()
-            yield* Effect.promise(async () => begun[0])
-          }).pipe(Effect.withSpan("outer"))
-          isOuterOver()
-          yield* Effect.promise(() => Promise.all(begun))
+  it.live("has what goes on after its span belong to the next one that is open, and then begin traces", () =>
+    Effect.gen(function* () {
+      const told: Array<Record<string, string>> = []
+      const later = async (name: string, wait: Promise<unknown>) => {
+        await wait
+        told.push(await Effect.runPromise(Propagator.inject()))
+        await Effect.runPromise(Effect.withSpan(Effect.void, name))
+      }
+      const program = Effect.gen(function* () {
+        let [isInnerOver, isOuterOver] = [() => {}, () => {}]
+        const innerOver = new Promise<void>((resolve) => (isInnerOver = resolve))
+        const outerOver = new Promise<void>((resolve) => (isOuterOver = resolve))
+        const begun: Array<Promise<unknown>> = []
+        const begin = Effect.promise(async () => {
+          begun.push(later("goes on", innerOver), later("is alone", outerOver))
         })
-        const [trace, alone, ...others] = yield* tracesOf(program)
-        expectTrace(trace!).toMatchTree(span("outer", [span("inner"), span("goes on")]))
-        expectTrace(alone!).toMatchTree(span("is alone"))
-        assert.deepStrictEqual(others, [])
+        yield* Effect.gen(function* () {
+          // Its baggage ends with it: what it began may be a server, which others call.
+          yield* Propagator.withRemoteParent({ baggage: "user=inner" })(Effect.withSpan(begin, "inner"))
+          isInnerOver()
+          yield* Effect.promise(async () => begun[0])
+        }).pipe(Effect.withSpan("outer"))
+        isOuterOver()
+        yield* Effect.promise(() => Promise.all(begun))
       })
+      const [trace, alone, ...others] = yield* tracesOf(program)
+      expectTrace(trace!).toMatchTree(span("outer", [span("inner"), span("goes on")]))
+      expectTrace(alone!).toMatchTree(span("is alone"))
+      assert.deepStrictEqual(others, [])
+      const outer = trace!.spans.find(({ name }) => name === "outer")!
+      assert.deepStrictEqual(told, [{ traceparent: `00-${outer.traceId}-${outer.spanId}-03` }, {}])
+    })
   )
 
   it.live("tells what plain code runs the propagator and the baggage of its caller", () =>

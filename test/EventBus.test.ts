@@ -172,47 +172,50 @@ describe("EventBus", () => {
     })
   )
 
-  it.effect(
-    "puts with the dead as a text, cut, what is too long for the bus as a whole, and leaves one that refuses all in peace",
-    () =>
-      Effect.gen(function* () {
-        const published: Array<any> = []
-        const program = (longest: number) =>
-          Effect.gen(function* () {
-            const { publish, subscribe } = yield* EventBus.EventBus
-            const small: EventBus.Broker = {
-              subscribe,
-              publish: (topic, event) => {
-                if (!topic.endsWith(".dead")) return publish(topic, event)
-                const length = JSON.stringify(event).length
-                published.push(event.payload)
-                return length <= longest ? Effect.void : new EventBus.EventBusError({ topic, message: "too long" })
-              }
+  it.effect("puts with the dead as a text what is too long as a whole, and leaves a bus that refuses in peace", () =>
+    Effect.gen(function* () {
+      const published: Array<any> = []
+      const program = (longest: number, payload: unknown) =>
+        Effect.gen(function* () {
+          const { publish, subscribe } = yield* EventBus.EventBus
+          const small: EventBus.Broker = {
+            subscribe,
+            publish: (topic, event) => {
+              if (!topic.endsWith(".dead")) return publish(topic, event)
+              const length = typeof payload === "bigint" ? 1 : JSON.stringify(event).length
+              published.push(event.payload)
+              return length <= longest ? Effect.void : new EventBus.EventBusError({ topic, message: "too long" })
             }
-            const poison = { id: "1", type: "job", payload: "x".repeat(300_000) }
-            yield* publish("jobs", poison)
-            const calls = yield* Queue.unbounded<void>()
-            const onEvent = () => Effect.andThen(Queue.offer(calls, undefined), Effect.fail("busy"))
-            const agent = EventBus.agent("a", { topics: ["jobs"], onEvent, maxAttempts: 2 })
-            yield* Effect.provideService(agent, EventBus.EventBus, small)
-            yield* Effect.sleep("4500 millis")
-            return yield* Queue.size(calls)
-          })
-        const run = (longest: number) =>
-          Testing.record(Effect.scoped(Effect.provide(program(longest), EventBus.layerMemory)), { advance: "1 minute" })
-        assert.deepStrictEqual((yield* run(200_000)).exit, Exit.succeed(2))
-        assert.deepStrictEqual(
-          published.map(({ event, problem }) => [typeof event, event.length ?? event.payload.length, problem]),
-          [
-            ["object", 300_000, "busy"],
-            ["string", 100_000, "busy"]
-          ]
-        )
-        published.length = 0
-        assert.deepStrictEqual((yield* run(0)).exit, Exit.succeed(2))
-        // The whole and the text, once a second.
-        assert.strictEqual(published.length, 10)
-      })
+          }
+          yield* publish("jobs", { id: "1", type: "job", payload })
+          const calls = yield* Queue.unbounded<void>()
+          const onEvent = () => Effect.andThen(Queue.offer(calls, undefined), Effect.fail("busy"))
+          const agent = EventBus.agent("a", { topics: ["jobs"], onEvent, maxAttempts: 2 })
+          yield* Effect.provideService(agent, EventBus.EventBus, small)
+          yield* Effect.sleep("4500 millis")
+          return yield* Queue.size(calls)
+        })
+      const run = (longest: number, payload: unknown = "x".repeat(300_000)) =>
+        Testing.record(Effect.scoped(Effect.provide(program(longest, payload), EventBus.layerMemory)), {
+          advance: "1 minute"
+        })
+      assert.deepStrictEqual((yield* run(200_000)).exit, Exit.succeed(2))
+      assert.deepStrictEqual(
+        published.map(({ event, problem }) => [typeof event, event.length ?? event.payload.length, problem]),
+        [
+          ["object", 300_000, "busy"],
+          ["string", 100_000, "busy"]
+        ]
+      )
+      published.length = 0
+      assert.deepStrictEqual((yield* run(0)).exit, Exit.succeed(2))
+      // The whole and the text, once a second.
+      assert.strictEqual(published.length, 10)
+      published.length = 0
+      // JSON has no text for it.
+      assert.deepStrictEqual((yield* run(0, 1n)).exit, Exit.succeed(2))
+      assert.strictEqual(published.length, 5)
+    })
   )
 
   it.effect("puts an event with the dead that no attempt could handle, and goes on with the next", () =>

@@ -319,6 +319,15 @@ describe("withRemoteParent", () => {
   )
 
   it("withRemoteParent() takes any carrier", () => {
+    const fail = () => {
+      throw new Error("no")
+    }
+    const throwing = [
+      { [Symbol.iterator]: 5 },
+      { [Symbol.iterator]: fail },
+      Object.defineProperty({}, "traceparent", { get: fail, enumerable: true }),
+      new Proxy({}, { has: fail, ownKeys: fail })
+    ]
     const names = fc.constantFrom("traceparent", "tracestate", "baggage", "x")
     fc.assert(
       fc.property(fc.array(fc.tuple(names, fc.string({ unit: "binary" }))), (pairs) => {
@@ -326,7 +335,7 @@ describe("withRemoteParent", () => {
         assert.isDefined(Effect.runSync(continued(Object.fromEntries(pairs))))
       })
     )
-    for (const none of [undefined, null, "traceparent", 7, [1, 2], [["traceparent"], null]]) {
+    for (const none of [undefined, null, "traceparent", 7, [1, 2], [["traceparent"], null], ...throwing]) {
       assert.deepStrictEqual(Effect.runSync(continued(none as never)), Effect.runSync(Propagator.current))
     }
   })

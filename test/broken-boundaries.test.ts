@@ -454,6 +454,7 @@ describe("a checkpoint of a durable run", () => {
           ({ trace }) => trace.spans[0]?.attributes["handspan.propagation.unreadable"] ?? []
         )
       const damages = [
+        { parent_span_id: null, started_at: "", baggage: null },
         { parent_span_id: "zz" },
         { started_at: "-1" },
         { baggage: 5 },
@@ -461,6 +462,7 @@ describe("a checkpoint of a durable run", () => {
         {}
       ]
       assert.deepStrictEqual(yield* Effect.forEach(damages, told), [
+        [],
         ["parent_span_id"],
         ["started_at"],
         ["baggage"],

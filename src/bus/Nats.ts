@@ -8,6 +8,7 @@ import type { Consumer, JetStreamClient, JetStreamManager, JsMsg, StreamConfig }
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { EventBus } from "../EventBus.ts"
 import * as RemoteBroker from "./RemoteBroker.ts"
@@ -54,7 +55,10 @@ export interface Options extends RemoteBroker.Options {
  * @since 0.1.0
  */
 export const layer = (client: JetStreamClient, options: Options = {}): Layer.Layer<EventBus> =>
-  Layer.sync(EventBus, () => RemoteBroker.make(serverOf(client, options), options))
+  Layer.effect(
+    EventBus,
+    Effect.suspend(() => RemoteBroker.make(serverOf(client, options), options))
+  )
 
 const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Server => {
   const { stream = "handspan" } = options
@@ -63,8 +67,8 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
   const max_age = maxAge * nanosPerMilli
   const ask = <A>(question: (manager: JetStreamManager) => Promise<A>) =>
     Effect.flatMap(
-      told(() => client.jetstreamManager(false)),
-      (manager) => told(() => question(manager))
+      tell(() => client.jetstreamManager(false)),
+      (manager) => tell(() => question(manager))
     )
 
   /** Somebody may have made it, in another way. */
@@ -81,12 +85,12 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
 
   return {
     system: "nats",
-    isFinal: isNamed("ClosedConnectionError", "InvalidArgumentError"),
+    isFinal,
     publish: (topic, id, text) => {
       const subject = `${stream}.${tokenOf(topic)}`
       // Ids are told apart over all of the stream.
       const msgID = `${subject}.${tokenOf(id)}`
-      const send = told(() => client.publish(subject, text, { msgID, timeout: answerMillis }))
+      const send = tell(() => client.publish(subject, text, { msgID, timeout: answerMillis }))
       // Where there is no stream, nobody answers, which the client takes for a server without any.
       return Effect.catchIf(send, isNamed("JetStreamNotEnabled"), () => Effect.andThen(makeStreams, send))
     },
@@ -117,32 +121,41 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
       const messageOf = (message: JsMsg): Effect.Effect<RemoteBroker.Message, unknown> => {
         const deliveries = message.info.deliveryCount
         const kept = `${attempts}.${name}.${message.seq}`
-        const read = Effect.map(
-          ask(({ streams }) => streams.getMessage(attempts, { last_by_subj: kept })),
-          (found) => Option.getOrElse(readAttempts(found?.string() ?? ""), () => noAttempts)
+        const read = ask(({ streams }) => streams.getMessage(attempts, { last_by_subj: kept })).pipe(
+          Effect.catchIf(isNamed("StreamNotFoundError"), () => Effect.succeed(null)),
+          // Without it, too many would count.
+          Effect.retry({ schedule: Schedule.spaced("100 millis"), while: (error) => !isFinal(error) }),
+          Effect.timeout(ackWait),
+          Effect.map((found) =>
+            Option.filter(readAttempts(found?.string() ?? ""), ({ event }) => event === message.timestamp)
+          )
         )
-        // An event is not held up for a link.
-        const before = deliveries === 1 ? Effect.succeed(noAttempts) : Effect.orElseSucceed(read, () => noAttempts)
-        return Effect.map(before, ({ first, uncounted }) => ({
-          text: message.string(),
-          attempt: deliveries - uncounted,
-          firstAttempt: first,
-          ack: told(() => message.ackAck({ timeout: answerMillis })),
-          giveBack: ({ firstAttempt = first, hasFailed }) => {
-            const isKept = hasFailed && firstAttempt === first
-            const now = { first: firstAttempt, uncounted: uncounted + (hasFailed ? 0 : 1) }
-            return Effect.ensuring(
-              isKept ? Effect.void : told(() => client.publish(kept, JSON.stringify(now))),
-              Effect.sync(() => message.nak())
-            )
-          },
-          hold: Effect.sync(() => message.working())
-        }))
+        const before = deliveries === 1 ? Effect.succeedNone : read
+        return Effect.map(before, (before) => {
+          const { deliveries: told = 0, failed = 0, first } = Option.getOrUndefined(before) ?? {}
+          // Those that were handed out since it was told count, too. A server that was killed may have lost count.
+          const attempt = failed + Math.max(deliveries - told, 1)
+          return {
+            text: message.string(),
+            attempt,
+            firstAttempt: first,
+            ack: tell(() => message.ackAck({ timeout: answerMillis })),
+            giveBack: ({ firstAttempt = first, hasFailed }) => {
+              const failed = hasFailed ? attempt : attempt - 1
+              const now = { event: message.timestamp, first: firstAttempt, failed, deliveries }
+              return Effect.ensuring(
+                tell(() => client.publish(kept, JSON.stringify(now))),
+                Effect.sync(() => message.nak())
+              )
+            },
+            hold: Effect.sync(() => message.working())
+          }
+        })
       }
       return Effect.gen(function* () {
         yield* makeStreams
         const consumer = client.consumers.getConsumerFromInfo(yield* consumerInfo)
-        const next = told(() => nextOf(consumer))
+        const next = tell(() => nextOf(consumer))
         return Effect.flatMap(next, (message) => (message === undefined ? Effect.undefined : messageOf(message)))
       })
     }
@@ -154,7 +167,9 @@ const isNamed =
   (error: unknown): boolean =>
     error instanceof Error && names.includes(error.name)
 
-const told = <A>(question: () => Promise<A>): Effect.Effect<A, unknown> =>
+const isFinal = isNamed("ClosedConnectionError", "InvalidArgumentError")
+
+const tell = <A>(question: () => Promise<A>): Effect.Effect<A, unknown> =>
   Effect.mapError(Effect.tryPromise(question), ({ cause }) => cause)
 
 /** The next message, or none where there is none for a while. */
@@ -165,15 +180,17 @@ const nextOf = async (consumer: Consumer): Promise<JsMsg | undefined> => {
 
 /** What is kept of the attempts at an event: JetStream counts how often it hands one out, and nothing besides. */
 const Attempts = Schema.Struct({
+  /** When it was published: a stream that is made anew counts its messages anew. */
+  event: Schema.String,
   /** The span of the first, as a `traceparent`. */
   first: Schema.optionalKey(Schema.String),
-  /** How many were interrupted, or never began. */
-  uncounted: Schema.Int
+  /** How many count so far. */
+  failed: Schema.Int,
+  /** How often it had been handed out by then. */
+  deliveries: Schema.Int
 })
 
 const readAttempts = Schema.decodeUnknownOption(Schema.fromJsonString(Attempts))
-
-const noAttempts: typeof Attempts.Type = { uncounted: 0 }
 
 const nanosPerMilli = 1_000_000
 
@@ -181,7 +198,7 @@ const nanosPerMilli = 1_000_000
 const answerMillis = 2000
 
 /** How long a member asks for an event at a time, in milliseconds. */
-const pollMillis = 5000
+const pollMillis = 2000
 
 /** A name as one token of a subject, and no two names as the same: of names any character may be a part. */
 const tokenOf = (name: string): string =>

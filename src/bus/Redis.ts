@@ -50,7 +50,7 @@ export interface Options extends RemoteBroker.Options {
 export const layer = (options: Options = {}): Layer.Layer<EventBus, never, Redis.Redis> =>
   Layer.effect(
     EventBus,
-    Effect.map(Redis.Redis, (redis) => RemoteBroker.make(serverOf(redis, options), options))
+    Effect.flatMap(Redis.Redis, (redis) => RemoteBroker.make(serverOf(redis, options), options))
   )
 
 const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker.Server => {
@@ -78,15 +78,15 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
       /** Gives an event back after so many attempts that count. */
       const back = (id: string, attempts: number, firstAttempt = "") =>
         redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempts, firstAttempt, maxAge)
-      const wait = Effect.flatMap(redis.reserve, ({ send }) =>
-        send("XREADGROUP", "GROUP", group, member, "COUNT", "1", "BLOCK", blockMillis, "STREAMS", stream, ">")
-      )
+      // On a connection of its own: another would not close before what it was asked is answered.
       const poll = Effect.gen(function* () {
-        const taken = yield* redis.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
+        const connection = yield* redis.reserve
+        const taken = yield* connection.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
         if (taken !== null) return messageOf(taken)
-        const entry = onlyEntry(yield* Effect.scoped(wait))
+        const from = ["COUNT", "1", "BLOCK", blockMillis, "STREAMS", stream, ">"]
+        const entry = onlyEntry(yield* connection.send("XREADGROUP", "GROUP", group, member, ...from))
         return entry && messageOf([...entry, 1, null])
-      })
+      }).pipe(Effect.scoped)
       return Effect.as(redis.eval(join)(stream, group, maxAge), poll)
     }
   }

@@ -6,15 +6,16 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import { Key } from "../Conventions.ts"
 import * as DatabaseSpan from "../DatabaseSpan.ts"
 import * as EventBus from "../EventBus.ts"
 import * as SpanEnd from "../SpanEnd.ts"
+import * as Polls from "./Polls.ts"
 
 /**
  * What every such bus may be told.
@@ -72,7 +73,7 @@ export interface Message extends Pick<EventBus.Received, "attempt" | "firstAttem
 
 /**
  * Takes the next message of a topic for a group; gives `undefined` where none comes for a while. Fails while its server is away.
- * It is never interrupted: a server may be about to answer.
+ * It is never interrupted, and ends by itself within 2 seconds.
  *
  * @since 0.1.0
  */
@@ -95,11 +96,28 @@ export interface Server {
 }
 
 /**
- * Makes a bus of a server.
+ * Makes a bus of a server, which is there until the scope has closed.
  *
  * @since 0.1.0
  */
-export const make = (server: Server, options: Options): EventBus.EventBus["Service"] => {
+export const make = (
+  server: Server,
+  options: Options
+): Effect.Effect<EventBus.EventBus["Service"], never, Scope.Scope> =>
+  Effect.map(
+    Polls.make<Message | undefined>((message) =>
+      message === undefined
+        ? Effect.void
+        : Effect.timeout(untraced(message.giveBack({ hasFailed: false })), settleTimeout)
+    ),
+    (polls) => makeWith(polls, server, options)
+  )
+
+const makeWith = (
+  polls: Polls.Polls<Message | undefined>,
+  server: Server,
+  options: Options
+): EventBus.EventBus["Service"] => {
   const { ackWait, timeout } = settings(options)
 
   /** Asks again until it is given, or the time is up. */
@@ -150,7 +168,8 @@ export const make = (server: Server, options: Options): EventBus.EventBus["Servi
             isAway = true
             return Effect.logWarning(`${failure(topic, "take events of", error).message}; trying again`)
           })
-        const next = Effect.suspend(() => finished(untraced(poll))).pipe(
+        const member = JSON.stringify([topic, group])
+        const next = Effect.suspend(() => polls.wait(member, untraced(poll))).pipe(
           Effect.tap(() => Effect.sync(() => (isAway = false))),
           Effect.tapError((error) => (server.isFinal(error) ? Effect.void : Effect.andThen(sayAway(error), rejoin))),
           Effect.retry({ while: (error) => !server.isFinal(error) }),
@@ -199,20 +218,6 @@ const decadeMillis = 10 * 365 * 24 * 60 * 60 * 1000
 const leastAgeMillis = 100
 
 const untraced = Effect.withTracerEnabled(false)
-
-/** Lets a poll come to its end, also where nobody waits for it any more, and then gives back what it brings. */
-const finished = (poll: Poll): Poll =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.forkDetach(restore(poll)), (polling) =>
-      Effect.onInterrupt(restore(Fiber.join(polling)), () =>
-        Fiber.join(polling).pipe(
-          Effect.flatMap((message) => message?.giveBack({ hasFailed: false }) ?? Effect.void),
-          Effect.ignore,
-          Effect.forkDetach
-        )
-      )
-    )
-  )
 
 /** From 50 milliseconds on, ever slower, and once a second in the end. */
 const retries = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")])

@@ -9,7 +9,7 @@ import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { jetstream } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Queue } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Queue, Scope } from "effect"
 import { Redis } from "effect/persistence/Redis"
 import { afterAll, beforeAll } from "vitest"
 import * as ActionBroker from "../../src/ActionBroker.ts"
@@ -306,6 +306,49 @@ for (const [name, { forget, forgetful, impatient, layer, odd, poison, put, serve
       }).pipe(Effect.provide(layer), Effect.scoped, Effect.timeout("30 seconds"))
     )
 
+    it.live(
+      "buries nothing that no handler has failed on, where agent, bus and connection stop at once",
+      () =>
+        Effect.gen(function* () {
+          const handled = yield* Queue.unbounded<unknown>()
+          const worker = EventBus.agent("worker", {
+            topics: ["deploys"],
+            maxAttempts: 1,
+            onEvent: ({ payload }) => Queue.offer(handled, payload)
+          })
+          const rounds = Array.from({ length: 12 }, (_, at) => at)
+          for (const round of rounds) {
+            // With a connection of its own, as another process has.
+            const scope = yield* Scope.make()
+            const own = yield* Layer.build(Layer.fresh(layer)).pipe(Scope.provide(scope))
+            yield* Scope.provide(Effect.provide(worker, own), scope)
+            // It is about to be handed the event, at a time that differs.
+            yield* EventBus.publish("deploys", { type: "job", payload: round })
+            yield* Effect.sleep(round % 4)
+            yield* Scope.close(scope, Exit.void)
+          }
+          yield* worker
+          assert.sameMembers(yield* Effect.forEach(rounds, () => Queue.take(handled)), rounds)
+        }).pipe(Effect.provide(layer), Effect.scoped, Effect.timeout("60 seconds")),
+      70_000
+    )
+
+    it.live("counts attempts from 1 on, also where its server was killed", () =>
+      Effect.gen(function* () {
+        const bus = yield* EventBus.EventBus
+        const take = yield* bus.subscribe("counted", "worker")
+        yield* EventBus.publish("counted", { type: "job", payload: 1 })
+        for (let times = 0; times < 4; times++) yield* (yield* take).giveBack({ hasFailed: false })
+        yield* Effect.promise(server.kill)
+        yield* Effect.promise(server.start)
+        const first = yield* take
+        yield* first.giveBack({ hasFailed: true })
+        const second = yield* take
+        yield* second.ack
+        assert.deepStrictEqual([first.attempt, second.attempt], [1, 2])
+      }).pipe(Effect.provide(layer), Effect.scoped, Effect.timeout("20 seconds"))
+    )
+
     it.live("puts with the dead as a text what is too long to be put there as a whole", () =>
       Effect.gen(function* () {
         const bus = yield* EventBus.EventBus
@@ -436,13 +479,18 @@ describe("bus/Redis", () => {
         // So long does it wait for another.
         yield* Effect.sleep(ackWait)
         yield* Fiber.interrupt(fiber)
+        // It comes to a poll that was left.
+        yield* Effect.withSpan(EventBus.publish("traced", { type: "job", payload: 2 }), "send")
       })
       const bus = RedisBus.layer({ ackWait }).pipe(Layer.provide(TracedRedis.layerClient), Layer.provide(redisClient))
-      const { trace } = yield* Testing.record(Effect.scoped(Effect.provide(program, bus)), { clock: "live" })
+      const { traces } = yield* Testing.record(Effect.scoped(Effect.provide(program, bus)), { clock: "live" })
       const { anyOrder, span } = Testing.Tree
       // An agent may be quicker than the answer to who has published.
       const below = anyOrder(span("EVALSHA"), span("agent.on_event", { status: "error" }), span("agent.on_event"))
-      Testing.expectTrace(trace).toMatchTree(span("send", [span("eventbus.publish", below)]))
+      const [handled, unheard, ...others] = traces
+      Testing.expectTrace(handled!).toMatchTree(span("send", [span("eventbus.publish", below)]))
+      Testing.expectTrace(unheard!).toMatchTree(span("send", [span("eventbus.publish", [span("EVALSHA")])]))
+      assert.deepStrictEqual(others, [])
     })
   )
 
@@ -473,8 +521,8 @@ describe("bus/Redis", () => {
         yield* longer
         assert.deepStrictEqual([whileHeld, yield* waitingFor("away")], [1, 2])
       }).pipe(
-        Effect.provide(Layer.provide(RedisBus.layer({ ackWait, maxAge: "1500 millis" }), redisClient)),
         Effect.scoped,
+        Effect.provide(Layer.provide(RedisBus.layer({ ackWait, maxAge: "1500 millis" }), redisClient)),
         Effect.timeout("20 seconds")
       )
   )

@@ -1,0 +1,88 @@
+/**
+ * Polls of a server that outlive who began them: a server may be handing out a message, of which nobody would hear until it is
+ * overdue. What was left waiting is the next poller's, and what it brings while it is nobody's is given back.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+
+type Polling<A> = Fiber.Fiber<A, unknown>
+
+/** How long the end of all waits for polls, in milliseconds: servers are asked to wait for less. */
+const lastPoll = 5000
+
+/**
+ * Polls for whoever is of the same name.
+ *
+ * @since 0.1.0
+ */
+export interface Polls<A> {
+  /** Waits for what a poll brings, or for one of that name that was left; interruption leaves it. */
+  readonly wait: (name: string, poll: Effect.Effect<A, unknown>) => Effect.Effect<A, unknown>
+}
+
+/**
+ * Makes a place for polls, which does not close before those that were left have ended.
+ *
+ * @since 0.1.0
+ */
+export const make = <A>(
+  giveBack: (brought: A) => Effect.Effect<void, unknown>
+): Effect.Effect<Polls<A>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const left = new Map<string, Array<Polling<A>>>()
+    const watched = new Map<Polling<A>, Fiber.Fiber<void>>()
+    yield* Effect.addFinalizer(() =>
+      Effect.timeoutOption(Effect.interruptible(Fiber.awaitAll([...watched.values()])), lastPoll)
+    )
+
+    const adopt = (name: string): Polling<A> | undefined => {
+      const polls = left.get(name)
+      const polling = polls?.shift()
+      if (polls?.length === 0) left.delete(name)
+      return polling
+    }
+
+    /** Whether nobody has taken it since it was left. */
+    const isNobodys = (name: string, polling: Polling<A>): boolean => {
+      const polls = left.get(name) ?? []
+      const others = polls.filter((other) => other !== polling)
+      if (others.length === 0) left.delete(name)
+      else left.set(name, others)
+      return others.length < polls.length
+    }
+
+    const leave = (name: string, polling: Polling<A>) =>
+      Effect.suspend(() => {
+        left.set(name, [...(left.get(name) ?? []), polling])
+        if (watched.has(polling)) return Effect.void
+        const watch = Fiber.join(polling).pipe(
+          Effect.flatMap((brought) => (isNobodys(name, polling) ? giveBack(brought) : Effect.void)),
+          Effect.ignore,
+          Effect.ensuring(
+            Effect.sync(() => {
+              isNobodys(name, polling)
+              watched.delete(polling)
+            })
+          )
+        )
+        return Effect.map(Effect.forkDetach(watch), (watching) => void watched.set(polling, watching))
+      })
+
+    return {
+      wait: (name, poll) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(
+            Effect.suspend(() => {
+              const polling = adopt(name)
+              return polling === undefined
+                ? Effect.forkDetach(restore(poll), { startImmediately: true })
+                : Effect.succeed(polling)
+            }),
+            (polling) => Effect.onInterrupt(restore(Fiber.join(polling)), () => leave(name, polling))
+          )
+        )
+    }
+  })
