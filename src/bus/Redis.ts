@@ -78,7 +78,7 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
       /** Gives an event back after so many attempts that count. */
       const back = (id: string, attempts: number, firstAttempt = "") =>
         redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempts, firstAttempt, maxAge)
-      // On a connection of its own: another would not close before what it was asked is answered.
+      // On connections of their own: the other does not close before what it was asked is answered.
       const poll = Effect.gen(function* () {
         const connection = yield* redis.reserve
         const taken = yield* connection.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
@@ -87,7 +87,8 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
         const entry = onlyEntry(yield* connection.send("XREADGROUP", "GROUP", group, member, ...from))
         return entry && messageOf([...entry, 1, null])
       }).pipe(Effect.scoped)
-      return Effect.as(redis.eval(join)(stream, group, maxAge), poll)
+      const joined = Effect.flatMap(redis.reserve, (connection) => connection.eval(join)(stream, group, maxAge))
+      return Effect.as(Effect.scoped(joined), poll)
     }
   }
 }

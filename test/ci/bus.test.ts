@@ -9,7 +9,7 @@ import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { jetstream } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Queue, Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Option, Queue, Scope } from "effect"
 import { Redis } from "effect/persistence/Redis"
 import { afterAll, beforeAll } from "vitest"
 import * as ActionBroker from "../../src/ActionBroker.ts"
@@ -331,6 +331,21 @@ for (const [name, { forget, forgetful, impatient, layer, odd, poison, put, serve
           assert.sameMembers(yield* Effect.forEach(rounds, () => Queue.take(handled)), rounds)
         }).pipe(Effect.provide(layer), Effect.scoped, Effect.timeout("60 seconds")),
       70_000
+    )
+
+    it.live("closes where its server is away", () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const own = yield* Layer.build(Layer.fresh(layer)).pipe(Scope.provide(scope))
+        const agent = EventBus.agent("worker", { topics: ["closing"], onEvent: () => Effect.void })
+        yield* Scope.provide(Effect.provide(agent, own), scope)
+        yield* Effect.promise(server.kill)
+        // It has noticed, and tries again.
+        yield* Effect.sleep("2 seconds")
+        const closed = yield* Effect.timeoutOption(Scope.close(scope, Exit.void), "10 seconds")
+        yield* Effect.promise(server.start)
+        assert.isTrue(Option.isSome(closed))
+      })
     )
 
     it.live("counts attempts from 1 on, also where its server was killed", () =>
