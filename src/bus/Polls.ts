@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 
@@ -33,9 +34,11 @@ export const make = <A>(
 ): Effect.Effect<Polls<A>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const left = new Map<string, Array<Polling<A>>>()
-    const watched = new Map<Polling<A>, Fiber.Fiber<void>>()
+    /** Those that were left once, until they end, and who sees to what they bring. */
+    const watched = new Set<Polling<A>>()
+    const watches = new Set<Fiber.Fiber<void>>()
     yield* Effect.addFinalizer(() =>
-      Effect.timeoutOption(Effect.interruptible(Fiber.awaitAll([...watched.values()])), lastPoll)
+      Effect.timeoutOption(Effect.interruptible(Effect.suspend(() => Fiber.awaitAll(watches))), lastPoll)
     )
 
     const adopt = (name: string): Polling<A> | undefined => {
@@ -58,17 +61,16 @@ export const make = <A>(
       Effect.suspend(() => {
         left.set(name, [...(left.get(name) ?? []), polling])
         if (watched.has(polling)) return Effect.void
-        const watch = Fiber.join(polling).pipe(
-          Effect.flatMap((brought) => (isNobodys(name, polling) ? giveBack(brought) : Effect.void)),
-          Effect.ignore,
-          Effect.ensuring(
-            Effect.sync(() => {
-              isNobodys(name, polling)
-              watched.delete(polling)
-            })
-          )
-        )
-        return Effect.map(Effect.forkDetach(watch), (watching) => void watched.set(polling, watching))
+        watched.add(polling)
+        // In one step, as whoever has taken it may leave it once more.
+        const watch = Effect.flatMap(Fiber.await(polling), (exit) => {
+          watched.delete(polling)
+          return isNobodys(name, polling) && Exit.isSuccess(exit) ? Effect.ignore(giveBack(exit.value)) : Effect.void
+        })
+        return Effect.map(Effect.forkDetach(watch), (watching) => {
+          watches.add(watching)
+          watching.addObserver(() => watches.delete(watching))
+        })
       })
 
     return {
