@@ -316,16 +316,25 @@ const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) =
     (): Pairs => new Map()
   )
   return (name) => {
-    const values = (pairs.get(name.toLowerCase()) ?? []).flatMap(([, value]) => value ?? [])
+    const values = pairs.get(name.toLowerCase()) ?? []
     const texts = values.filter((value) => typeof value === "string")
     return texts.length === 0 && values.length > 0 ? [unreadableValue] : texts
   }
 }
 
-type Pairs = ReadonlyMap<string | undefined, ReadonlyArray<readonly [name: string, value: unknown]>>
+/** The values of a carrier by their names in lower case. */
+type Pairs = ReadonlyMap<string, ReadonlyArray<unknown>>
 
 const pairsOf = (carrier: Carrier): Pairs => {
   const given: Carrier = typeof carrier === "object" && carrier !== null ? carrier : []
   const entries = Symbol.iterator in given ? Array.from(given).filter(Array.isArray) : Object.entries(given)
-  return Map.groupBy(entries, ([name]) => (typeof name === "string" ? name.toLowerCase() : undefined))
+  const pairs = new Map<string, Array<unknown>>()
+  for (const [name, value] of entries) {
+    if (typeof name !== "string") continue
+    const values = pairs.get(name.toLowerCase()) ?? []
+    pairs.set(name.toLowerCase(), values)
+    if (Array.isArray(value)) values.push(...value)
+    else if (value !== undefined && value !== null) values.push(value)
+  }
+  return pairs
 }

@@ -326,7 +326,9 @@ describe("withRemoteParent", () => {
       { [Symbol.iterator]: 5 },
       { [Symbol.iterator]: fail },
       Object.defineProperty({}, "traceparent", { get: fail, enumerable: true }),
-      new Proxy({}, { has: fail, ownKeys: fail })
+      new Proxy({}, { has: fail, ownKeys: fail }),
+      [Object.defineProperty(["traceparent"], 1, { get: fail })],
+      { traceparent: Object.defineProperty([], 0, { get: fail }) }
     ]
     const names = fc.constantFrom("traceparent", "tracestate", "baggage", "x")
     fc.assert(

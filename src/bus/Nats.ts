@@ -156,7 +156,7 @@ const serverOf = (client: JetStreamClient, options: Options): RemoteBroker.Serve
         yield* makeStreams
         const consumer = client.consumers.getConsumerFromInfo(yield* consumerInfo)
         const next = tell(() => nextOf(consumer))
-        return Effect.flatMap(next, (message) => (message === undefined ? Effect.undefined : messageOf(message)))
+        return () => Effect.flatMap(next, (message) => (message === undefined ? Effect.undefined : messageOf(message)))
       })
     }
   }

@@ -4,12 +4,23 @@
  *
  * @since 0.1.0
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 
-type Polling<A> = Fiber.Fiber<A, unknown>
+/**
+ * Asks a server. It is told when nobody waits for it any more, for what it can do without then.
+ *
+ * @since 0.1.0
+ */
+export type Poll<A> = (left: Effect.Effect<void>) => Effect.Effect<A, unknown>
+
+interface Polling<A> {
+  readonly fiber: Fiber.Fiber<A, unknown>
+  readonly left: Deferred.Deferred<void>
+}
 
 /** How long the end of all waits for polls, in milliseconds: servers are asked to wait for less. */
 const lastPoll = 5000
@@ -21,7 +32,7 @@ const lastPoll = 5000
  */
 export interface Polls<A> {
   /** Waits for what a poll brings, or for one of that name that was left; interruption leaves it. */
-  readonly wait: (name: string, poll: Effect.Effect<A, unknown>) => Effect.Effect<A, unknown>
+  readonly wait: (name: string, poll: Poll<A>) => Effect.Effect<A, unknown>
 }
 
 /**
@@ -62,8 +73,9 @@ export const make = <A>(
         left.set(name, [...(left.get(name) ?? []), polling])
         if (watched.has(polling)) return Effect.void
         watched.add(polling)
+        Deferred.doneUnsafe(polling.left, Exit.void)
         // In one step, as whoever has taken it may leave it once more.
-        const watch = Effect.flatMap(Fiber.await(polling), (exit) => {
+        const watch = Effect.flatMap(Fiber.await(polling.fiber), (exit) => {
           watched.delete(polling)
           return isNobodys(name, polling) && Exit.isSuccess(exit) ? Effect.ignore(giveBack(exit.value)) : Effect.void
         })
@@ -79,11 +91,12 @@ export const make = <A>(
           Effect.flatMap(
             Effect.suspend(() => {
               const polling = adopt(name)
-              return polling === undefined
-                ? Effect.forkDetach(restore(poll), { startImmediately: true })
-                : Effect.succeed(polling)
+              if (polling !== undefined) return Effect.succeed(polling)
+              const left = Deferred.makeUnsafe<void>()
+              const asking = Effect.forkDetach(restore(poll(Deferred.await(left))), { startImmediately: true })
+              return Effect.map(asking, (fiber) => ({ fiber, left }))
             }),
-            (polling) => Effect.onInterrupt(restore(Fiber.join(polling)), () => leave(name, polling))
+            (polling) => Effect.onInterrupt(restore(Fiber.join(polling.fiber)), () => leave(name, polling))
           )
         )
     }

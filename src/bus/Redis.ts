@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import { EventBus } from "../EventBus.ts"
@@ -31,7 +32,8 @@ export interface Options extends RemoteBroker.Options {
  * `appendfsync always` keep it all.
  *
  * **Gotchas**: a member that waits holds a connection of the pool behind `Redis.reserve` for a second at a time. Where there are
- * more members than `maxConnections` (10 by default), they take turns, and events come later.
+ * more members than `maxConnections` (10 by default), they take turns, and new events come later. A client of `redis` does not
+ * close before what was published through it has been answered, also where Redis is away: with `disableOfflineQueue: true` it does.
  *
  * @example
  * ```ts ignore
@@ -58,6 +60,10 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
   const keyOf = (kind: string, topic: string, ...names: ReadonlyArray<string>): string =>
     [options.prefix ?? "handspan", kind, `{${nameOf(topic)}}`, ...names.map(nameOf)].join(":")
 
+  let isAway = false
+  /** The client does not close before what it was asked is answered; a connection of one's own does, but others wait for it. */
+  const closing = Effect.suspend(() => (isAway ? redis.reserve : Effect.succeed(redis)))
+
   return {
     system: "redis",
     isFinal: () => false,
@@ -78,16 +84,21 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
       /** Gives an event back after so many attempts that count. */
       const back = (id: string, attempts: number, firstAttempt = "") =>
         redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempts, firstAttempt, maxAge)
-      // On connections of their own: the other does not close before what it was asked is answered.
-      const poll = Effect.gen(function* () {
-        const connection = yield* redis.reserve
-        const taken = yield* connection.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
-        if (taken !== null) return messageOf(taken)
-        const from = ["COUNT", "1", "BLOCK", blockMillis, "STREAMS", stream, ">"]
-        const entry = onlyEntry(yield* connection.send("XREADGROUP", "GROUP", group, member, ...from))
-        return entry && messageOf([...entry, 1, null])
-      }).pipe(Effect.scoped)
-      const joined = Effect.flatMap(redis.reserve, (connection) => connection.eval(join)(stream, group, maxAge))
+      const poll: RemoteBroker.Poll = (left) =>
+        Effect.gen(function* () {
+          const connection = yield* closing
+          const taken = yield* connection.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
+          if (taken !== null) return messageOf(taken)
+          const waiting = yield* Effect.raceFirst(redis.reserve, left)
+          if (waiting === undefined) return undefined
+          const from = ["COUNT", "1", "BLOCK", blockMillis, "STREAMS", stream, ">"]
+          const entry = onlyEntry(yield* waiting.send("XREADGROUP", "GROUP", group, member, ...from))
+          return entry && messageOf([...entry, 1, null])
+        }).pipe(
+          Effect.scoped,
+          Effect.onExit((exit) => Effect.sync(() => (isAway = Exit.isFailure(exit))))
+        )
+      const joined = Effect.flatMap(closing, (connection) => connection.eval(join)(stream, group, maxAge))
       return Effect.as(Effect.scoped(joined), poll)
     }
   }

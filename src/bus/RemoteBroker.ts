@@ -73,11 +73,11 @@ export interface Message extends Pick<EventBus.Received, "attempt" | "firstAttem
 
 /**
  * Takes the next message of a topic for a group; gives `undefined` where none comes for a while. Fails while its server is away.
- * It is never interrupted, and ends by itself within 2 seconds.
+ * It is never interrupted, and once the server is asked it ends by itself within 2 seconds.
  *
  * @since 0.1.0
  */
-export type Poll = Effect.Effect<Message | undefined, unknown>
+export type Poll = Polls.Poll<Message | undefined>
 
 /**
  * What a server is asked for. All of it may be asked again, and but for publishing none of it is traced: it goes on while nothing
@@ -169,7 +169,7 @@ const makeWith = (
             return Effect.logWarning(`${failure(topic, "take events of", error).message}; trying again`)
           })
         const member = JSON.stringify([topic, group])
-        const next = Effect.suspend(() => polls.wait(member, untraced(poll))).pipe(
+        const next = Effect.suspend(() => polls.wait(member, (left) => untraced(poll(left)))).pipe(
           Effect.tap(() => Effect.sync(() => (isAway = false))),
           Effect.tapError((error) => (server.isFinal(error) ? Effect.void : Effect.andThen(sayAway(error), rejoin))),
           Effect.retry({ while: (error) => !server.isFinal(error) }),

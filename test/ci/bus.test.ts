@@ -333,6 +333,24 @@ for (const [name, { forget, forgetful, impatient, layer, odd, poison, put, serve
       70_000
     )
 
+    it.live("hands out at once what waits, however many members wait for other topics", () =>
+      Effect.gen(function* () {
+        const idle = { topics: ["idle"], concurrency: 12, onEvent: () => Effect.void }
+        yield* EventBus.agent("worker", idle)
+        const jobs = Array.from({ length: 20 }, (_, at) => at)
+        yield* Effect.forEach(jobs, (payload) => EventBus.publish("waiting", { type: "job", payload }))
+        const handled = yield* Queue.unbounded<unknown>()
+        const onEvent = ({ payload }: EventBus.Event) => Queue.offer(handled, payload)
+        yield* EventBus.agent("worker", { topics: ["waiting"], onEvent })
+        // Each would wait a second for one of the others' connections.
+        const all = Effect.timeout(
+          Effect.forEach(jobs, () => Queue.take(handled)),
+          "10 seconds"
+        )
+        assert.deepStrictEqual(yield* all, jobs)
+      }).pipe(Effect.scoped, Effect.provide(layer))
+    )
+
     it.live("closes where its server is away", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
