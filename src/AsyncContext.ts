@@ -7,11 +7,11 @@
 import * as Api from "@opentelemetry/api"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Ambient from "./exporter/Ambient.ts"
-import { ofFiber, running, withCaller } from "./ForeignCall.ts"
+import { begunIn, ofFiber, running, withCaller } from "./ForeignCall.ts"
 import * as TraceContext from "./TraceContext.ts"
 import { tracerView } from "./TracerView.ts"
 
@@ -80,9 +80,8 @@ const adoptStrays = (): void => {
   native = Tracer.nativeTracer.span
   ;(Tracer.nativeTracer as Native).span = (options) => {
     // Also where its span has ended: then this one begins a trace.
-    const call = running.getStore()
-    const isOwn = call === undefined || call.fiberId === Fiber.getCurrent()?.id
-    const tracer = isOwn ? undefined : Context.get(call.context, Tracer.Tracer)
+    const call = begunIn()
+    const tracer = call === undefined ? undefined : Context.get(call.context, Tracer.Tracer)
     if (tracer?.context !== callOut) return native.call(Tracer.nativeTracer, options)
     const adopted = withCaller(options)
     // That tracer may itself hand spans on to this one.

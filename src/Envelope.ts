@@ -10,6 +10,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
+import { unreadableValue } from "./PropagationFormat.ts"
 import * as Propagator from "./Propagator.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -119,7 +120,7 @@ export const extract = (message: unknown): Propagator.Extracted => {
 
 const textIn = (message: unknown, field: "tracestate" | "baggage"): string | undefined => {
   const value = Result.getOrUndefined(Result.try((): unknown => Object(message)[field])) ?? undefined
-  return value === undefined || typeof value === "string" ? value : Propagator.unreadableValue
+  return value === undefined || typeof value === "string" ? value : unreadableValue
 }
 
 /** Whether there is a trace on a message, be it one that can be read: other systems write what they have not as `null` or `""`. */

@@ -19,26 +19,27 @@ export const variable = (header: string): string => header.toUpperCase().replace
 const read = (name: string): string | undefined =>
   Result.getOrUndefined(Result.try(() => globalThis.process?.env[name])) || undefined
 
-const carrier = Effect.map(Propagator.CurrentPropagator, ({ fields }) =>
-  fields.map((name) => [name, read(variable(name))] as const)
+const extracted = Effect.flatMap(Propagator.CurrentPropagator, ({ fields }) =>
+  Propagator.extract(fields.map((name) => [name, read(variable(name))]))
 )
 
 /**
- * What the environment tells of a trace. Never fails.
- *
- * @since 0.1.0
- */
-export const extracted: Effect.Effect<Propagator.Extracted> = Effect.flatMap(carrier, Propagator.extract)
-
-/**
  * Runs an effect as the continuation of the span that started this process, as its environment tells it; without one it stays
- * as it is. What cannot be read is counted. Never fails of itself; on Deno it needs `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`,
- * and does without where it is not allowed. `Tracing.layerFromEnv` does as much for the whole program.
+ * as it is. What cannot be read is counted, and the log tells of it. Never fails of itself; on Deno it needs
+ * `--allow-env=TRACEPARENT,TRACESTATE,BAGGAGE`, and does without where it is not allowed. `Tracing.layerFromEnv` does as much for
+ * the whole program.
  *
  * @since 0.1.0
  */
 export const continued = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(Effect.all([carrier, extracted, Effect.context()]), ([carrier, { unreadable = [] }, context]) => {
-    Propagator.countUnreadable(unreadable, context)
-    return Propagator.withRemoteParent(carrier)(effect)
+  Effect.gen(function* () {
+    const sent = yield* extracted
+    const { unreadable = [] } = sent
+    Propagator.countUnreadable(unreadable, yield* Effect.context())
+    for (const field of unreadable) {
+      yield* Effect.logWarning(
+        `${variable(field)} cannot be read, or not as a whole: what it says of a trace is left out`
+      )
+    }
+    return yield* Propagator.withRemoteParentFrom(sent)(effect)
   })

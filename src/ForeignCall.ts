@@ -108,10 +108,17 @@ const openAround = (span: Tracer.AnySpan): Tracer.AnySpan | undefined => {
  *
  * @since 0.1.0
  */
-export const caller = (): ForeignCall | undefined => {
-  const call = ofNow()
-  return call?.fiberId !== undefined && call.fiberId === Fiber.getCurrent()?.id ? undefined : call
-}
+export const caller = (): ForeignCall | undefined => unlessOwn(ofNow())
+
+/**
+ * As `caller`, also where nothing belongs to the call any more.
+ *
+ * @since 0.1.0
+ */
+export const begunIn = (): ForeignCall | undefined => unlessOwn(running.getStore())
+
+const unlessOwn = (call: ForeignCall | undefined): ForeignCall | undefined =>
+  call?.fiberId !== undefined && call.fiberId === Fiber.getCurrent()?.id ? undefined : call
 
 /**
  * What a fiber has of a service: its own, or else what the call has that it began in.

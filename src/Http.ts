@@ -193,8 +193,7 @@ const statusOfResponse = (exit: Exit.Exit<{ readonly status: number }, unknown>)
  * caller has gone, a Promise or a Response.
  *
  * **Details**: the span ends with the response; a body that is streamed after it is not followed. Functions wrapped by
- * `Instrument` nest under the request that they run in. A handler that fails rejects, as
- * without tracing.
+ * `Instrument` nest under the request that they run in. A handler that fails rejects, as without tracing.
  *
  * @example
  * ```ts

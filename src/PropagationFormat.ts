@@ -45,6 +45,13 @@ export interface Propagator {
 }
 
 /**
+ * Stands for a value that is no text: no format can read it.
+ *
+ * @since 0.1.0
+ */
+export const unreadableValue = "?"
+
+/**
  * W3C Trace Context: `traceparent` and `tracestate`.
  *
  * **Details**: an invalid or repeated `traceparent` counts as none, and then `tracestate` is not read (§4.3).

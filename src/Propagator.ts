@@ -12,7 +12,7 @@ import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import { Key } from "./Conventions.ts"
 import { caller, serviceOf } from "./ForeignCall.ts"
-import { type Extracted, type Propagated, type Propagator, w3c } from "./PropagationFormat.ts"
+import { type Extracted, type Propagated, type Propagator, unreadableValue, w3c } from "./PropagationFormat.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 export {
@@ -125,17 +125,25 @@ export const inject = (carrier: { readonly [name: string]: string } = {}): Effec
  * @since 0.1.0
  */
 export const withRemoteParent = (carrier: Carrier) => {
-  const get = valuesOf(carrier)
+  const extracted = extract(carrier)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(CurrentPropagator, (propagator) => {
-      const { baggage, context } = propagator.extract(get)
-      const continued =
-        baggage === undefined ? effect : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage)
-      return context === undefined
-        ? continued
-        : Effect.provideService(continued, Tracer.ParentSpan, TraceContext.toExternalSpan(context))
-    })
+    Effect.flatMap(extracted, (sent) => withRemoteParentFrom(sent)(effect))
 }
+
+/**
+ * `withRemoteParent` for boundaries that have more to say of what the carrier brought.
+ *
+ * @since 0.1.0
+ */
+export const withRemoteParentFrom =
+  ({ baggage, context }: Extracted) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+    const continued =
+      baggage === undefined ? effect : Effect.provideService(effect, TraceContext.CurrentBaggage, baggage)
+    return context === undefined
+      ? continued
+      : Effect.provideService(continued, Tracer.ParentSpan, TraceContext.toExternalSpan(context))
+  }
 
 /**
  * Runs an effect with the baggage of a carrier, where `CurrentTrust` allows it: for boundaries that take the span over by
@@ -144,11 +152,9 @@ export const withRemoteParent = (carrier: Carrier) => {
  * @since 0.1.0
  */
 export const withBaggage = (carrier: Carrier) => {
-  const get = valuesOf(carrier)
+  const extracted = extract(carrier)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(Effect.all([CurrentPropagator, CurrentTrust]), ([propagator, trust]) =>
-      withBaggageOf(propagator.extract(get), trust, effect)
-    )
+    Effect.flatMap(Effect.all([extracted, CurrentTrust]), ([sent, trust]) => withBaggageOf(sent, trust, effect))
 }
 
 /** A caller who is not followed says nothing that is handed on either. Baggage of what bears the request is in place already. */
@@ -301,13 +307,6 @@ const spanOptions = (
       links: other === undefined ? links : [{ span: other, attributes: {} }, ...links]
     })
   })
-
-/**
- * Stands for a value that is no text: no format can read it.
- *
- * @since 0.1.0
- */
-export const unreadableValue = "?"
 
 const valuesOf = (carrier: Carrier): ((name: string) => ReadonlyArray<string>) => {
   // Carriers come from outside: a message's header may be anything, or not be there, and reading it may throw.

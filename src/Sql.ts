@@ -74,8 +74,7 @@ const complete = (span: Tracer.Span, system: string): void => {
  * iterator end their span with the call. What `attributes` say stands on every span, and outweighs what the driver shows of
  * itself; a `db.system.name` other than `postgresql` and `sqlite` has statements read as MySQL's. What a driver says of a failure
  * is told of PostgreSQL, MySQL and SQLite, without what it has in quotes, and so is what a trigger or a function of the database
- * raises; of others, code and type alone. Where tracing is off, the
- * view *is* the driver.
+ * raises; of others, code and type alone. Where tracing is off, the view *is* the driver.
  *
  * **Gotchas**: plain code is known after it has waited where `Instrument` or `Http` runs it, or by `context: "async"` of
  * `Tracing.layer`. Elsewhere its statements are children of the span that the view was made in, and when that has ended, roots.

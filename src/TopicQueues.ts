@@ -34,6 +34,8 @@ interface Topic<A> {
  */
 export const droppedMetric = "handspan.eventbus.dropped"
 
+const dropped = Metric.counter(droppedMetric, { incremental: true })
+
 /**
  * Topics that nothing is on yet. What has to go is counted, and of the first of each topic the log tells.
  *
@@ -41,7 +43,7 @@ export const droppedMetric = "handspan.eventbus.dropped"
  */
 export class TopicQueues<A> {
   private readonly topics = new Map<string, Topic<A>>()
-  private readonly dropped = new Map<string, Metric.Counter<number>>()
+  private readonly told = new Set<string>()
 
   /** Puts it there for each group, or for the first one. */
   offer(topic: string, waiting: A): Effect.Effect<void> {
@@ -78,15 +80,11 @@ export class TopicQueues<A> {
     return Effect.suspend(() => {
       const count = drop()
       if (count === 0) return Effect.void
-      const known = this.dropped.get(topic)
-      if (known !== undefined) return Metric.update(known, count)
-      const counter = Metric.counter(droppedMetric, { attributes: { [Key.topic]: topic }, incremental: true })
-      this.dropped.set(topic, counter)
+      const counted = Metric.update(Metric.withAttributes(dropped, { [Key.topic]: topic }), count)
+      if (this.told.has(topic)) return counted
+      this.told.add(topic)
       const remedy = `${droppedMetric} counts them. Handle them faster, or use a bus that keeps more`
-      return Effect.andThen(
-        Metric.update(counter, count),
-        Effect.logWarning(`The bus in memory drops events of "${topic}": ${remedy}`)
-      )
+      return Effect.andThen(counted, Effect.logWarning(`The bus in memory drops events of "${topic}": ${remedy}`))
     })
   }
 

@@ -124,7 +124,7 @@ export const layerInMemory: Layer.Layer<Delivery.Deliveries | Memory.Spans> = La
 
 /**
  * Records nothing. The context of a caller reaches whoever is called as it came, what begins here is unsampled, and wrappers of
- * `Instrument` give back what they were given.
+ * `Instrument` give back what they were given, unless a caller's trace passes through.
  *
  * @since 0.1.0
  */
@@ -230,11 +230,6 @@ const startedBy = ({ inboundTrust }: Settings.Settings): Layer.Layer<never> =>
     Effect.gen(function* () {
       const around = yield* Effect.serviceOption(Tracer.ParentSpan)
       if (inboundTrust.value !== "follow" || Option.isSome(around)) return Context.empty()
-      const { unreadable = [] } = yield* EnvironmentCarrier.extracted
-      for (const field of unreadable) {
-        const variable = EnvironmentCarrier.variable(field)
-        yield* Effect.logWarning(`${variable} cannot be read, or not as a whole: what it says of a trace is left out`)
-      }
       const told = Effect.all([Effect.serviceOption(Tracer.ParentSpan), TraceContext.CurrentBaggage])
       const [parent, baggage] = yield* EnvironmentCarrier.continued(told)
       const inherited = Context.make(TraceContext.CurrentBaggage, baggage)

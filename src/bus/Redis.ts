@@ -61,8 +61,12 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
     [options.prefix ?? "handspan", kind, `{${nameOf(topic)}}`, ...names.map(nameOf)].join(":")
 
   let isAway = false
-  /** The client does not close before what it was asked is answered; a connection of one's own does, but others wait for it. */
-  const closing = Effect.suspend(() => (isAway ? redis.reserve : Effect.succeed(redis)))
+  /**
+   * Asks the client that all share, or, where Redis is away, over a connection of one's own: the client does not close before it has
+   * an answer. That is given back at once, as whoever asks may need another.
+   */
+  const asking = <A>(ask: (connection: Redis.Connection) => Effect.Effect<A, Redis.RedisError>) =>
+    Effect.suspend(() => (isAway ? Effect.scoped(Effect.flatMap(redis.reserve, ask)) : ask(redis)))
 
   return {
     system: "redis",
@@ -86,8 +90,9 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
         redis.eval(giveBack)(stream, firstAttempts, group, id, ackWait, attempts, firstAttempt, maxAge)
       const poll: RemoteBroker.Poll = (left) =>
         Effect.gen(function* () {
-          const connection = yield* closing
-          const taken = yield* connection.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
+          const taken = yield* asking((connection) =>
+            connection.eval(take)(stream, firstAttempts, group, ackWait, maxAge)
+          )
           if (taken !== null) return messageOf(taken)
           const waiting = yield* Effect.raceFirst(redis.reserve, left)
           if (waiting === undefined) return undefined
@@ -98,8 +103,8 @@ const serverOf = (redis: Redis.Redis["Service"], options: Options): RemoteBroker
           Effect.scoped,
           Effect.onExit((exit) => Effect.sync(() => (isAway = Exit.isFailure(exit))))
         )
-      const joined = Effect.flatMap(closing, (connection) => connection.eval(join)(stream, group, maxAge))
-      return Effect.as(Effect.scoped(joined), poll)
+      const joined = asking((connection) => connection.eval(join)(stream, group, maxAge))
+      return Effect.as(joined, poll)
     }
   }
 }

@@ -106,9 +106,7 @@ export const make = (
 ): Effect.Effect<EventBus.EventBus["Service"], never, Scope.Scope> =>
   Effect.map(
     Polls.make<Message | undefined>((message) =>
-      message === undefined
-        ? Effect.void
-        : Effect.timeout(untraced(message.giveBack({ hasFailed: false })), settleTimeout)
+      message === undefined ? Effect.void : inTime(message.giveBack({ hasFailed: false }))
     ),
     (polls) => makeWith(polls, server, options)
   )
@@ -178,9 +176,7 @@ const makeWith = (
         const settle = (message: Message, how: Effect.Effect<void, unknown>) =>
           Effect.suspend(() => {
             held.delete(message)
-            return Effect.mapError(Effect.timeout(untraced(how), settleTimeout), (error) =>
-              failure(topic, "settle an event of", error)
-            )
+            return Effect.mapError(inTime(how), (error) => failure(topic, "settle an event of", error))
           })
         const take: Effect.Effect<EventBus.Received, EventBus.EventBusError> = Effect.flatMap(next, (message) => {
           if (message === undefined) return take
@@ -224,5 +220,7 @@ const retries = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced
 
 /** How long a server may take over an acknowledgement before the event may as well come again, in milliseconds. */
 const settleTimeout = 5000
+
+const inTime = (settling: Effect.Effect<void, unknown>) => Effect.timeout(untraced(settling), settleTimeout)
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(EventBus.Event))

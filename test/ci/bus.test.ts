@@ -86,9 +86,9 @@ afterAll(async () => {
   for (const { folder } of [redis, nats]) rmSync(folder, { recursive: true, force: true })
 })
 
-const clientOf = (server: Server) =>
+const clientOf = (server: Server, pool: Parameters<typeof NodeRedis.layer>[0] = {}) =>
   Layer.suspend(() =>
-    NodeRedis.layer({ url: `redis://127.0.0.1:${server.port}` }).pipe(
+    NodeRedis.layer({ url: `redis://127.0.0.1:${server.port}`, ...pool }).pipe(
       // It warns of each connection that is lost.
       Layer.provide(Logger.layer([]))
     )
@@ -118,6 +118,18 @@ const oddTimes: ReadonlyArray<{ readonly ackWait: Duration.Input; readonly maxAg
   { ackWait: 1000 / 3, maxAge: 0 },
   { ackWait: "Infinity", maxAge: "Infinity" }
 ]
+
+/** An agent that may fail on nothing, what it has handled, and the rounds in which it is stopped. */
+const strict = (topic: string) =>
+  Effect.map(Queue.unbounded<unknown>(), (handled) => ({
+    handled,
+    rounds: Array.from({ length: 12 }, (_, at) => at),
+    worker: EventBus.agent("worker", {
+      topics: [topic],
+      maxAttempts: 1,
+      onEvent: ({ payload }) => Queue.offer(handled, payload)
+    })
+  }))
 
 /** What others put beside the bus. */
 const addEntry = (topic: string, ...fields: ReadonlyArray<string>) =>
@@ -286,13 +298,7 @@ for (const [name, { forget, forgetful, impatient, layer, odd, poison, put, serve
 
     it.live("keeps what comes just as an agent is interrupted, which counts for no attempt", () =>
       Effect.gen(function* () {
-        const handled = yield* Queue.unbounded<unknown>()
-        const worker = EventBus.agent("worker", {
-          topics: ["shifts"],
-          maxAttempts: 1,
-          onEvent: ({ payload }) => Queue.offer(handled, payload)
-        })
-        const rounds = Array.from({ length: 12 }, (_, at) => at)
+        const { handled, rounds, worker } = yield* strict("shifts")
         for (const round of rounds) {
           const fiber = yield* worker
           // It is about to be handed the event, at a time that differs.
@@ -310,13 +316,7 @@ for (const [name, { forget, forgetful, impatient, layer, odd, poison, put, serve
       "buries nothing that no handler has failed on, where agent, bus and connection stop at once",
       () =>
         Effect.gen(function* () {
-          const handled = yield* Queue.unbounded<unknown>()
-          const worker = EventBus.agent("worker", {
-            topics: ["deploys"],
-            maxAttempts: 1,
-            onEvent: ({ payload }) => Queue.offer(handled, payload)
-          })
-          const rounds = Array.from({ length: 12 }, (_, at) => at)
+          const { handled, rounds, worker } = yield* strict("deploys")
           for (const round of rounds) {
             // With a connection of its own, as another process has.
             const scope = yield* Scope.make()
@@ -558,6 +558,26 @@ describe("bus/Redis", () => {
         Effect.provide(Layer.provide(RedisBus.layer({ ackWait, maxAge: "1500 millis" }), redisClient)),
         Effect.timeout("20 seconds")
       )
+  )
+
+  it.live("goes on after Redis was away, with as many members as connections", () =>
+    Effect.gen(function* () {
+      const handled = yield* Queue.unbounded<unknown>()
+      const onEvent = ({ payload }: EventBus.Event) => Queue.offer(handled, payload)
+      yield* EventBus.agent("worker", { topics: ["alone"], onEvent })
+      // It has its connection.
+      yield* Effect.sleep("300 millis")
+      yield* Effect.promise(redis.kill)
+      yield* Effect.sleep("500 millis")
+      yield* Effect.promise(redis.start)
+      // It has asked for another connection by then.
+      yield* Effect.sleep("3 seconds")
+      yield* EventBus.publish("alone", { type: "job", payload: 1 })
+      assert.strictEqual(yield* Effect.timeout(Queue.take(handled), "10 seconds"), 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provide(RedisBus.layer({ ackWait }), clientOf(redis, { maxConnections: 1 })))
+    )
   )
 
   it.live("keeps what belongs to a topic on one node of a cluster", () =>
